@@ -1,0 +1,96 @@
+# personalllm: `make demo` and `make test` do all the set-up on a fresh Debian or Ubuntu machine.
+# `make help` lists the targets.  Everything built lands in build/.
+
+CC      ?= cc
+CFLAGS  ?= -O2 -g
+BUILD   ?= build
+# Debian's python3: the tests' numpy comes from its packages, not from a python3 that may come first in PATH.
+PYTHON  ?= /usr/bin/python3
+# Where the optional real data (alpaca8) is looked for; tests that need it are skipped, saying so, without it.
+SHARED  ?= ../shared
+export BUILD PYTHON SHARED
+
+# -ffp-contract=off: the canonical utility rounds every product (no fused multiply-add behind our back).
+# _GNU_SOURCE is for POSIX threads, pread and friends under -std=c11.
+WARN     = -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wvla
+ALLFLAGS = -std=c11 $(WARN) $(WERROR) -ffp-contract=off -fno-math-errno -fPIC -fvisibility=hidden -D_GNU_SOURCE -Iinclude -pthread $(CFLAGS)
+LIBS     = -lopenblas -lcjson -lz -lm -pthread
+
+UNAME   := $(shell uname -s)
+ifeq ($(UNAME),Darwin)
+SO      = dylib
+SHARE   = -dynamiclib -undefined dynamic_lookup
+else ifneq ($(findstring MINGW,$(UNAME)),)
+SO      = dll
+SHARE   = -shared
+else
+SO      = so
+# Only the entry point is exported; -z defs would reject it, as the SQLite API comes from the host.
+SHARE   = -shared -Wl,-O1
+endif
+
+CORE_SRC = $(sort $(wildcard ext/core/*.c))
+GLUE_SRC = $(sort $(wildcard ext/sqlite/*.c))
+CORE_OBJ = $(CORE_SRC:%.c=$(BUILD)/obj/%.o)
+GLUE_OBJ = $(GLUE_SRC:%.c=$(BUILD)/obj/%.o)
+UNIT_SRC = $(sort $(wildcard tests/unit/test_*.c))
+UNIT_BIN = $(UNIT_SRC:tests/unit/%.c=$(BUILD)/tests/%)
+
+LIBRARY   = $(BUILD)/libpersonalllm_core.a
+EXTENSION = $(BUILD)/personalllm.$(SO)
+
+.PHONY: all deps test-deps core unit test test-unit lint clean help
+all: deps-build $(EXTENSION) ## build the extension (the default)
+
+core: $(LIBRARY) ## build only the scoring core
+
+$(BUILD)/obj/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(ALLFLAGS) -MMD -MP -c $< -o $@
+
+$(LIBRARY): $(CORE_OBJ)
+	@rm -f $@
+	$(AR) rcs $@ $^
+
+$(EXTENSION): $(GLUE_OBJ) $(LIBRARY)
+	$(CC) $(ALLFLAGS) $(SHARE) -o $@ $(GLUE_OBJ) $(LIBRARY) $(LIBS)
+
+$(BUILD)/tests/%: tests/unit/%.c tests/unit/tap.h $(LIBRARY)
+	@mkdir -p $(@D)
+	$(CC) $(ALLFLAGS) -MMD -MP -o $@ $< $(LIBRARY) $(LIBS)
+
+-include $(CORE_OBJ:.o=.d) $(GLUE_OBJ:.o=.d) $(UNIT_BIN:=.d)
+
+# What is missing is installed once, with sudo where we are not root.
+PKG_BUILD = gcc libc6-dev libsqlite3-dev libopenblas-dev libcjson-dev zlib1g-dev
+PKG_DEMO  = sqlite3
+PKG_TEST  = sqlite3 python3 python3-numpy python3-scipy clang
+define install
+	@missing=""; for p in $(1); do dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$p"; done; \
+	if [ -n "$$missing" ]; then \
+	  echo "installing:$$missing"; sudo=""; [ "$$(id -u)" = 0 ] || sudo=sudo; \
+	  $$sudo apt-get update -qq && $$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null; \
+	fi
+endef
+.PHONY: deps-build deps-demo deps-test
+ifneq ($(shell command -v dpkg-query),)
+deps-build: ; $(call install,$(PKG_BUILD))
+deps-demo:  ; $(call install,$(PKG_BUILD) $(PKG_DEMO))
+deps-test:  ; $(call install,$(PKG_BUILD) $(PKG_DEMO) $(PKG_TEST))
+else
+deps-build deps-demo deps-test:
+	@echo "not a Debian system: see the README for the packages that $@ needs"
+endif
+
+test: deps-test ## install what is missing, build, run every test suite; ends with "N passed, N failed"
+	@$(MAKE) --no-print-directory $(EXTENSION) $(UNIT_BIN)
+	@tests/run.sh
+
+lint: ## the layering rules: the core never sees SQLite, the glue never sees BLAS or cJSON
+	@tests/lint.sh
+
+clean: ## remove build/
+	rm -rf $(BUILD)
+
+help: ## list the targets
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

@@ -1,0 +1,18 @@
+/*
+** personalllm.h: the native scoring core of personalllm, usable without SQLite.
+**
+** One header per topic; this one pulls them all in.  Rules that hold everywhere:
+**
+**  - Functions that can fail return a PllmStatus and describe the failure in a PllmError that the caller
+**    owns (it is a plain struct, so reporting an error never allocates).
+**  - Matrices are row-major and dense; shapes are written [rows][columns] in the comments.
+**  - Nothing is global except the allocator hooks, which are set once before first use.
+**  - Results never depend on the number of threads.
+*/
+#ifndef PERSONALLLM_H
+#define PERSONALLLM_H
+
+#include "personalllm/base.h"
+#include "personalllm/parallel.h"
+
+#endif

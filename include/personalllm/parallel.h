@@ -1,0 +1,45 @@
+/*
+** parallel.h: run independent chunks of a job on several threads, under an interrupt poll.
+*/
+#ifndef PERSONALLLM_PARALLEL_H
+#define PERSONALLLM_PARALLEL_H
+
+#include "base.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define PLLM_MAX_THREADS 256
+
+/* How a job runs.  poll (may be NULL) is called on the calling thread only, between chunks; non-zero stops the
+** job with PLLM_INTERRUPTED. */
+typedef struct PllmRun {
+  int threads; /* 1..PLLM_MAX_THREADS; 0 means the number of online cores */
+  int (*poll)(void *poll_arg);
+  void *poll_arg;
+} PllmRun;
+
+/* Number of cores that are online, at least 1. */
+int pllm_cores(void);
+
+/* Threads that a job under run may use, at least 1; worker numbers below are less than this. */
+int pllm_run_threads(const PllmRun *run);
+
+/* PLLM_INTERRUPTED when run's poll asks to stop, else PLLM_OK.  Calling thread only. */
+PllmStatus pllm_poll(const PllmRun *run, PllmError *err);
+
+/*
+** Call body(arg, begin, end, worker) for consecutive pieces [begin, end) of 0..count, each at most chunk long
+** (chunk >= 1), on up to pllm_run_threads(run) threads.  Pieces go out in order but finish in any order: a body writes
+** only to what belongs to its own piece or to its worker's scratch, and never allocates.  Choose chunk so that a
+** piece takes well under 50 ms: it is the interrupt's grain.  Threads live only as long as the call; when none
+** can be started the calling thread does all the work.  On interruption the pieces already handed out finish.
+*/
+PllmStatus pllm_parallel(const PllmRun *run, size_t count, size_t chunk,
+                         void (*body)(void *arg, size_t begin, size_t end, int worker), void *arg, PllmError *err);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

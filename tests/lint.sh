@@ -1,0 +1,18 @@
+#!/bin/sh
+# The layering rules of the tree, as TAP: the core knows nothing of SQLite, the glue nothing of BLAS or cJSON, one
+# core file sees each library, no source file grows past what a reader can hold.
+cd "$(dirname "$0")/.." || exit 1
+n=0 bad=0
+rule() { # rule NAME FOUND: passes when FOUND is empty
+  n=$((n + 1))
+  if [ -z "$2" ]; then echo "ok $n - $1"; else bad=1; echo "not ok $n - $1"; echo "$2" | sed 's/^/# /'; fi
+}
+rule "the core and its headers never include SQLite" "$(grep -lE '#include.*sqlite3' -r ext/core include)"
+rule "the glue never includes BLAS or cJSON" "$(grep -lE '#include.*(cblas|lapack|openblas|cJSON)' -r ext/sqlite)"
+rule "only core_json.c sees cJSON" "$(grep -lE '#include.*cJSON' -r ext include | grep -v '^ext/core/core_json.c$')"
+rule "only core_blas.c sees BLAS" "$(grep -lE '#include.*(cblas|lapack|openblas)' -r ext include | grep -v '^ext/core/core_blas.c$')"
+rule "the host's BLAS threads and cJSON hooks are never changed" "$(grep -nE 'openblas_set_num_threads|cJSON_InitHooks' -r ext include)"
+rule "no source file over 700 lines" "$(find ext include tests -name '*.[ch]' -exec wc -l {} + | awk '$2 != "total" && $1 > 700 {print $1, $2}')"
+rule "only the core's allocator file calls malloc" "$(grep -nE '\b(malloc|calloc|realloc|free)\(' -r ext/core ext/sqlite | grep -vE 'core_mem.c|core_json.c|sqlite3_')"
+echo "1..$n"
+exit $bad
