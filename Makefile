@@ -46,18 +46,18 @@ core: $(LIBRARY) ## build only the scoring core
 
 $(BUILD)/obj/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(ALLFLAGS) -MMD -MP -c $< -o $@
+	@echo "CC $<"; $(CC) $(ALLFLAGS) -MMD -MP -c $< -o $@
 
 $(LIBRARY): $(CORE_OBJ)
 	@rm -f $@
 	$(AR) rcs $@ $^
 
 $(EXTENSION): $(GLUE_OBJ) $(LIBRARY)
-	$(CC) $(ALLFLAGS) $(SHARE) -o $@ $(GLUE_OBJ) $(LIBRARY) $(LIBS)
+	@echo "LD $@"; $(CC) $(ALLFLAGS) $(SHARE) -o $@ $(GLUE_OBJ) $(LIBRARY) $(LIBS)
 
 $(BUILD)/tests/%: tests/unit/%.c tests/unit/tap.h $(LIBRARY)
 	@mkdir -p $(@D)
-	$(CC) $(ALLFLAGS) -MMD -MP -o $@ $< $(LIBRARY) $(LIBS)
+	@echo "CC $<"; $(CC) $(ALLFLAGS) -MMD -MP -o $@ $< $(LIBRARY) $(LIBS)
 
 -include $(CORE_OBJ:.o=.d) $(GLUE_OBJ:.o=.d) $(UNIT_BIN:=.d)
 

@@ -13,6 +13,10 @@
 #define PERSONALLLM_H
 
 #include "personalllm/base.h"
+#include "personalllm/json.h"
+#include "personalllm/kernel.h"
 #include "personalllm/parallel.h"
+#include "personalllm/scores.h"
+#include "personalllm/vector.h"
 
 #endif

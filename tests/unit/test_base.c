@@ -24,7 +24,8 @@ static void test_errors(void) {
   tap_check(strlen(err.text) == PLLM_ERROR_TEXT - 1, "a long text is clipped");
   pllm_error_prefix(&err, "line %d", 7);
   tap_check(strncmp(err.text, "line 7: xxx", 11) == 0, "a prefix goes in front of a long text");
-  tap_check(pllm_fail_nomem(&err) == PLLM_NOMEM && strcmp(err.text, "out of memory") == 0, "out of memory has one text");
+  tap_check(pllm_fail_nomem(&err) == PLLM_NOMEM && strcmp(err.text, "out of memory") == 0,
+            "out of memory has one text");
 }
 
 typedef struct Sum {

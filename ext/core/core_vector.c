@@ -1,0 +1,131 @@
+/*
+** core_vector.c: the value format of vectors, and the canonical utility.
+*/
+#include "core_int.h"
+
+#include <math.h>
+#include <string.h>
+
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+#define SWAP32(x) __builtin_bswap32(x)
+#define SWAP64(x) __builtin_bswap64(x)
+#else
+#define SWAP32(x) (x)
+#define SWAP64(x) (x)
+#endif
+
+static double load_f64(const unsigned char *p) {
+  uint64_t bits;
+  double x;
+  memcpy(&bits, p, 8);
+  bits = SWAP64(bits);
+  memcpy(&x, &bits, 8);
+  return x;
+}
+
+static float load_f32(const unsigned char *p) {
+  uint32_t bits;
+  float x;
+  memcpy(&bits, p, 4);
+  bits = SWAP32(bits);
+  memcpy(&x, &bits, 4);
+  return x;
+}
+
+void pllm_vector_load(const void *bytes, PllmVectorType type, size_t dim, double *out) {
+  const unsigned char *p = bytes;
+  if (type == PLLM_F64)
+    for (size_t i = 0; i < dim; i++) out[i] = load_f64(p + 8 * i);
+  else
+    for (size_t i = 0; i < dim; i++) out[i] = load_f32(p + 4 * i);
+}
+
+void pllm_vector_store(const double *numbers, size_t dim, PllmVectorType type, void *bytes) {
+  unsigned char *p = bytes;
+  for (size_t i = 0; i < dim; i++) {
+    if (type == PLLM_F64) {
+      uint64_t bits;
+      memcpy(&bits, &numbers[i], 8);
+      bits = SWAP64(bits);
+      memcpy(p + 8 * i, &bits, 8);
+    } else {
+      float x = (float)numbers[i];
+      uint32_t bits;
+      memcpy(&bits, &x, 4);
+      bits = SWAP32(bits);
+      memcpy(p + 4 * i, &bits, 4);
+    }
+  }
+}
+
+PllmStatus pllm_vector_finite(const double *numbers, size_t dim, PllmError *err) {
+  for (size_t i = 0; i < dim; i++) {
+    if (isnan(numbers[i])) return pllm_fail(err, PLLM_INVALID, "element %zu is NaN; a finite number is required", i);
+    if (isinf(numbers[i]))
+      return pllm_fail(err, PLLM_INVALID, "element %zu is infinite; a finite number is required", i);
+  }
+  return PLLM_OK;
+}
+
+PllmStatus pllm_vector_fits_f32(const double *numbers, size_t dim, PllmError *err) {
+  for (size_t i = 0; i < dim; i++)
+    if (isinf((float)numbers[i]))
+      return pllm_fail(err, PLLM_INVALID, "element %zu is %g, which is too large for f32", i, numbers[i]);
+  return PLLM_OK;
+}
+
+PllmStatus pllm_vector_type(size_t bytes, size_t dim, PllmVectorType *type, PllmError *err) {
+  if (bytes == 8 * dim) {
+    *type = PLLM_F64;
+  } else if (bytes == 4 * dim) {
+    *type = PLLM_F32;
+  } else {
+    return pllm_fail(err, PLLM_INVALID,
+                     "a BLOB of %zu bytes where %zu numbers are expected; that is %zu bytes as f64 or %zu as f32",
+                     bytes, dim, 8 * dim, 4 * dim);
+  }
+  return PLLM_OK;
+}
+
+/*
+** An f32 vector read as f64 is finite and silently wrong: two floats of ordinary size make one double far below 1e-3.
+** A true f64 vector of such small numbers nearly always has some f32 half outside 1e-6..1e3: its low words are noise,
+** or zero.
+*/
+static int looks_like_f32(const unsigned char *p, size_t dim64) {
+  if (dim64 < 2) return 0;
+  for (size_t i = 0; i < dim64; i++)
+    if (!(fabs(load_f64(p + 8 * i)) < 1e-3)) return 0;
+  for (size_t i = 0; i < 2 * dim64; i++) {
+    float x = fabsf(load_f32(p + 4 * i));
+    if (!(x >= 1e-6f && x <= 1e3f)) return 0;
+  }
+  return 1;
+}
+
+PllmStatus pllm_vector_dim(const void *blob, size_t bytes, PllmVectorType type, int guard, size_t *dim,
+                           PllmError *err) {
+  size_t n = bytes / (size_t)type;
+  if (bytes == 0) return pllm_fail(err, PLLM_INVALID, "an empty BLOB; a vector has at least one number");
+  if (bytes % (size_t)type != 0)
+    return pllm_fail(err, PLLM_INVALID, "a BLOB of %zu bytes, which is no multiple of %d; %s vectors are required",
+                     bytes, (int)type, type == PLLM_F64 ? "f64" : "f32");
+  if (n > PLLM_MAX_DIM)
+    return pllm_fail(err, PLLM_INVALID, "a vector of %zu numbers; at most %d are supported", n, PLLM_MAX_DIM);
+  if (guard && type == PLLM_F64 && looks_like_f32(blob, n))
+    return pllm_fail(err, PLLM_INVALID,
+                     "read as %zu f64 numbers all are below 0.001, read as %zu f32 numbers all are ordinary; say "
+                     "\"type\":\"f32\" or \"type\":\"f64\" (persona_vector(x, 'f32', 'f64') converts)",
+                     n, 2 * n);
+  *dim = n;
+  return PLLM_OK;
+}
+
+double pllm_utility(const double *weights, const double *features, size_t dim) {
+  double sum = 0;
+  for (size_t b = 0; b < dim; b++) {
+    double product = weights[b] * features[b];
+    sum = b ? sum + product : product;
+  }
+  return sum;
+}

@@ -1,0 +1,85 @@
+/*
+** ext_arg.c: decode and check arguments.
+*/
+#include "ext_int.h"
+
+#include <string.h>
+
+void pllm_ext_vector_free(PllmExtVector *vector) {
+  pllm_free(vector->numbers);
+  memset(vector, 0, sizeof *vector);
+}
+
+const char *pllm_ext_type_name(sqlite3_value *value) {
+  switch (sqlite3_value_type(value)) {
+  case SQLITE_NULL: return "NULL";
+  case SQLITE_INTEGER: return "an integer";
+  case SQLITE_FLOAT: return "a real number";
+  case SQLITE_TEXT: return "text";
+  default: return "a BLOB";
+  }
+}
+
+static PllmStatus decode_text(sqlite3_value *value, size_t dim, PllmExtVector *vector, PllmError *err) {
+  const char *text = (const char *)sqlite3_value_text(value);
+  double *numbers;
+  size_t n;
+  PllmStatus status;
+  if (!text) return pllm_fail_nomem(err);
+  status = pllm_json_vector(text, (size_t)sqlite3_value_bytes(value), &numbers, &n, err);
+  if (status != PLLM_OK) return status;
+  if (dim > 0 && n != dim) {
+    pllm_free(numbers);
+    return pllm_fail(err, PLLM_INVALID, "%zu numbers where %zu are expected", n, dim);
+  }
+  pllm_free(vector->numbers);
+  vector->numbers = numbers;
+  vector->room = vector->dim = n;
+  vector->type = PLLM_F64;
+  return PLLM_OK;
+}
+
+PllmStatus pllm_ext_vector_decode(sqlite3_value *value, int type, size_t dim, PllmExtVector *vector, PllmError *err) {
+  const void *blob;
+  size_t bytes, n = dim;
+  PllmVectorType found = type == PLLM_F32 ? PLLM_F32 : PLLM_F64;
+  PllmStatus status;
+  if (sqlite3_value_type(value) == SQLITE_TEXT) return decode_text(value, dim, vector, err);
+  if (sqlite3_value_type(value) != SQLITE_BLOB)
+    return pllm_fail(err, PLLM_INVALID,
+                     "%s; a vector (a BLOB of f64 or f32 numbers, or JSON text such as [1, 2.5]) is required",
+                     pllm_ext_type_name(value));
+  blob = sqlite3_value_blob(value);
+  bytes = (size_t)sqlite3_value_bytes(value);
+  if (!blob && bytes > 0) return pllm_fail_nomem(err);
+  if (dim > 0)
+    status = pllm_vector_type(bytes, dim, &found, err);
+  else
+    status = pllm_vector_dim(blob, bytes, found, type == 0, &n, err);
+  if (status != PLLM_OK) return status;
+  if (vector->room < n) {
+    double *numbers = pllm_resize(vector->numbers, n, sizeof *numbers);
+    if (!numbers) return pllm_fail_nomem(err);
+    vector->numbers = numbers;
+    vector->room = n;
+  }
+  pllm_vector_load(blob, found, n, vector->numbers);
+  vector->type = found;
+  vector->dim = n;
+  return pllm_vector_finite(vector->numbers, n, err);
+}
+
+void pllm_ext_arg_error(sqlite3_context *context, const char *where, int number, const char *name, PllmError *err) {
+  pllm_error_prefix(err, "argument %d (%s)", number, name);
+  pllm_ext_result_error(context, where, err);
+}
+
+void pllm_ext_result_vector(sqlite3_context *context, const double *numbers, size_t dim, PllmVectorType type) {
+  void *bytes = sqlite3_malloc64(dim * (size_t)type);
+  if (!bytes) {
+    sqlite3_result_error_nomem(context);
+    return;
+  }
+  pllm_vector_store(numbers, dim, type, bytes);
+  sqlite3_result_blob64(context, bytes, dim * (size_t)type, sqlite3_free);
+}

@@ -1,0 +1,46 @@
+/*
+** ext_conn.c: what one connection keeps, and how bulk jobs notice sqlite3_interrupt().
+*/
+#include "ext_int.h"
+
+PllmConn *pllm_ext_conn_new(sqlite3 *db) {
+  PllmConn *conn = pllm_alloc_zero(1, sizeof *conn);
+  if (conn) {
+    conn->db = db;
+    conn->refs = 1;
+  }
+  return conn;
+}
+
+PllmConn *pllm_ext_conn_ref(PllmConn *conn) {
+  conn->refs++;
+  return conn;
+}
+
+void pllm_ext_conn_unref(void *arg) {
+  PllmConn *conn = arg;
+  if (--conn->refs > 0) return;
+  if (conn->scores_free) conn->scores_free(conn->scores);
+  pllm_free(conn);
+}
+
+static int poll_connection(void *arg) {
+  PllmExtPoll *poll = arg;
+  int rc = sqlite3_step(poll->stmt);
+  sqlite3_reset(poll->stmt);
+  return rc == SQLITE_INTERRUPT;
+}
+
+int pllm_ext_poll_open(PllmConn *conn, PllmExtPoll *poll) {
+  poll->db = conn->db;
+  poll->stmt = NULL;
+  poll->run.threads = conn->threads;
+  poll->run.poll = poll_connection;
+  poll->run.poll_arg = poll;
+  return sqlite3_prepare_v2(conn->db, "SELECT 1", -1, &poll->stmt, NULL);
+}
+
+void pllm_ext_poll_close(PllmExtPoll *poll) {
+  sqlite3_finalize(poll->stmt);
+  poll->stmt = NULL;
+}

@@ -1,0 +1,169 @@
+/*
+** ext_int.h: what the files of ext/sqlite share, one block per file.
+**
+** Naming: pllm_ext_ for shared symbols, <thing>Connect and friends for a table's callbacks, everything else static.
+** The glue translates values and owns plans and cursors; it does no arithmetic of its own.
+*/
+#ifndef PLLM_EXT_INT_H
+#define PLLM_EXT_INT_H
+
+#include "sqlite3ext.h"
+
+#include "personalllm.h"
+
+/* ext_main.c holds the API pointer; every other file sees it as extern. */
+#ifndef PLLM_EXT_MAIN
+SQLITE_EXTENSION_INIT3
+#endif
+
+/* ---- ext_conn.c: what one connection keeps ------------------------------------------------------------------- */
+
+typedef struct PllmConn {
+  sqlite3 *db;  /* not owned; valid while any function or module of the extension is registered */
+  int refs;     /* registrations that still hold this; freed with the last one */
+  int threads;  /* for bulk jobs; 0 = number of cores */
+  void *scores; /* owned by ext_scores.c: its cache of score stores; freed through scores_free */
+  void (*scores_free)(void *);
+} PllmConn;
+
+PllmConn *pllm_ext_conn_new(sqlite3 *db); /* refs = 1; NULL when out of memory */
+PllmConn *pllm_ext_conn_ref(PllmConn *conn);
+void pllm_ext_conn_unref(void *conn); /* a destructor for create_function_v2 and create_module_v2 */
+
+/*
+** Interrupt polling for a bulk job.  SQLite 3.40 has no sqlite3_is_interrupted, but stepping any statement on the
+** interrupted connection fails with SQLITE_INTERRUPT, so a prepared SELECT 1 is stepped (61 ns).  Open before the
+*job,
+** close after it: a statement that outlived it would block sqlite3_close.
+*/
+typedef struct PllmExtPoll {
+  PllmRun run; /* pass &poll.run to the core */
+  sqlite3 *db;
+  sqlite3_stmt *stmt; /* owned */
+} PllmExtPoll;
+int pllm_ext_poll_open(PllmConn *conn, PllmExtPoll *poll); /* an SQLite code */
+void pllm_ext_poll_close(PllmExtPoll *poll);
+
+/* ---- ext_register.c: registration tables ---------------------------------------------------------------------- */
+
+#define PLLM_PURE (SQLITE_UTF8 | SQLITE_DETERMINISTIC | SQLITE_INNOCUOUS) /* reads nothing but its arguments */
+#define PLLM_DIRECT (SQLITE_UTF8 | SQLITE_DIRECTONLY)                     /* touches files: top-level SQL only */
+
+/* One SQL function.  step set makes it an aggregate; value and inverse set too, a window function.  The user data of
+** every callback is the PllmConn. */
+typedef struct PllmFunction {
+  const char *name;
+  int args; /* -1: any number */
+  int flags;
+  void (*scalar)(sqlite3_context *, int, sqlite3_value **);
+  void (*step)(sqlite3_context *, int, sqlite3_value **);
+  void (*final)(sqlite3_context *);
+  void (*value)(sqlite3_context *);
+  void (*inverse)(sqlite3_context *, int, sqlite3_value **);
+} PllmFunction;
+
+/* Register all; stops at the first failure and names it in *error (sqlite3_mprintf). */
+int pllm_ext_functions(PllmConn *conn, const PllmFunction *functions, int count, char **error);
+/* Register a virtual table module; its pAux is the PllmConn. */
+int pllm_ext_module(PllmConn *conn, const char *name, const sqlite3_module *module, char **error);
+
+/* Each family's init, called by ext_main.c in this order. */
+int pllm_ext_init_vector(PllmConn *conn, char **error);
+int pllm_ext_init_config(PllmConn *conn, char **error);
+
+/* ---- ext_err.c: one outlet for errors ------------------------------------------------------------------------- */
+
+int pllm_ext_code(PllmStatus status); /* the SQLite result code of a status */
+/* "where: text" as the function's error, with the status's code (out of memory keeps SQLite's own text). */
+void pllm_ext_result_error(sqlite3_context *context, const char *where, const PllmError *err);
+/* The same as a table's message; returns the code. */
+int pllm_ext_vtab_error(sqlite3_vtab *vtab, const char *where, const PllmError *err);
+/* The same into the message of an xCreate or xConnect; returns the code. */
+int pllm_ext_message(char **message, const char *where, const PllmError *err);
+/* Describe a failed SQLite call (rc) on db in *err: its message, and the statuses NOMEM, INTERRUPTED, CORRUPT or IO
+** where they apply, else PLLM_INVALID.  Returns the status. */
+PllmStatus pllm_ext_sqlite_fail(PllmError *err, sqlite3 *db, int rc);
+
+/* ---- ext_arg.c: decode and check arguments --------------------------------------------------------------------- */
+
+/* A decoded vector argument. */
+typedef struct PllmExtVector {
+  PllmVectorType type; /* what the BLOB was; JSON text counts as f64 */
+  size_t dim;
+  double *numbers; /* [dim], widened to f64 and checked finite; owned */
+  size_t room;     /* elements numbers can hold: memory is reused between calls */
+} PllmExtVector;
+
+void pllm_ext_vector_free(PllmExtVector *vector);
+
+/*
+** Decode a vector argument into *vector, reusing its memory.  dim > 0 fixes the dimension (a BLOB may be f64 or f32);
+** dim = 0 takes the BLOB as `type` (PLLM_F64 or PLLM_F32), or, with type = 0, as f64 guarded against misread f32.
+** NULL values are the caller's business.  The error names no argument: see pllm_ext_arg_error.
+*/
+PllmStatus pllm_ext_vector_decode(sqlite3_value *value, int type, size_t dim, PllmExtVector *vector, PllmError *err);
+
+/* Prefix "argument N (name): " (N counts from 1) and report through pllm_ext_result_error. */
+void pllm_ext_arg_error(sqlite3_context *context, const char *where, int number, const char *name, PllmError *err);
+
+/* A vector as a BLOB result. */
+void pllm_ext_result_vector(sqlite3_context *context, const double *numbers, size_t dim, PllmVectorType type);
+
+/* How messages call a value's type: "NULL", "an integer", "a real number", "text", "a BLOB". */
+const char *pllm_ext_type_name(sqlite3_value *value);
+
+/* ---- ext_name.c: table names as arguments -----------------------------------------------------------------------
+ */
+
+/* A resolved table or view.  quoted is "schema"."name", ready to paste into SQL. */
+typedef struct PllmExtTable {
+  char *schema, *name, *quoted; /* owned (sqlite3_malloc) */
+} PllmExtTable;
+void pllm_ext_table_free(PllmExtTable *table);
+
+/*
+** Parse an SQL identifier (bare, "quoted", [quoted] or `quoted`), optionally schema.name, and find it as SQLite
+*would:
+** temp, main, then attached databases in order; near != NULL names a schema to look in first.  PLLM_INVALID when the
+** text is no identifier or there is no such table or view.
+*/
+PllmStatus pllm_ext_table_find(sqlite3 *db, const char *text, const char *near, PllmExtTable *table, PllmError *err);
+
+/* ---- ext_tvf.c: table-valued functions ----------------------------------------------------------------------------
+ */
+
+/* One scan of a table-valued function; see PllmTvf. */
+typedef struct PllmTvfCursor {
+  sqlite3_vtab_cursor base;
+  PllmConn *conn;
+  sqlite3_value **args;  /* owned copies of the arguments of this scan, NULL where not given */
+  sqlite3_int64 row;     /* rowid: counts from 1 */
+  sqlite3_int64 skipped; /* what the hidden column `skipped` shows; set by begin or next */
+  int done;              /* no current row */
+  void *state;           /* the function's own, freed by end */
+} PllmTvfCursor;
+
+/*
+** A table-valued function declares its visible columns and its hidden arguments; ext_tvf.c does the planning, the
+** checks for missing or unusable arguments, row numbers and hidden columns (the arguments in order, then `skipped`).
+*/
+typedef struct PllmTvf {
+  const char *name;
+  const char *columns; /* "user_id INTEGER, weights BLOB" */
+  int n_columns;
+  const char *const *args; /* hidden argument names in order, `options` last */
+  int n_args, n_required;  /* the first n_required must be given */
+  int direct_only;         /* touches files */
+  double rows;             /* planner's guess */
+  /* Start a scan and move to its first row, or set done.  Errors: fill *err and return its status. */
+  PllmStatus (*begin)(PllmTvfCursor *cursor, PllmError *err);
+  PllmStatus (*next)(PllmTvfCursor *cursor, PllmError *err);
+  void (*column)(PllmTvfCursor *cursor, sqlite3_context *context, int column);
+  void (*end)(PllmTvfCursor *cursor); /* free state (may be NULL); before another begin, and at close */
+} PllmTvf;
+
+int pllm_ext_tvf(PllmConn *conn, const PllmTvf *tvf, char **error);
+/* Text of argument i, NULL when not given or NULL. */
+const char *pllm_ext_tvf_text(PllmTvfCursor *cursor, int i);
+
+#endif
