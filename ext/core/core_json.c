@@ -67,6 +67,11 @@ PllmStatus pllm_json_parse(const char *text, size_t bytes, PllmJson **json, Pllm
     /* cJSON reports its last byte for a text that stops too soon */
     if (at + 1 >= bytes)
       return pllm_fail(err, PLLM_INVALID, "not JSON: it is cut off or wrong at its end (%zu bytes)", bytes);
+    return pllm_fail(err, PLLM_INVALID, "not JSON: unexpected \"%.12s\" at byte %zu", text + at, at);
+  }
+  while (end < text + bytes && (*end == ' ' || *end == '\t' || *end == '\n' || *end == '\r')) end++;
+  if (end < text + bytes) {
+    cJSON_Delete(root);
     return pllm_fail(err, PLLM_INVALID, "not JSON: unexpected text after the value at byte %zu",
                      (size_t)(end - text));
   }
