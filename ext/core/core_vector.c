@@ -3,6 +3,7 @@
 */
 #include "core_int.h"
 
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -59,6 +60,9 @@ void pllm_vector_store(const double *numbers, size_t dim, PllmVectorType type, v
 }
 
 PllmStatus pllm_vector_finite(const double *numbers, size_t dim, PllmError *err) {
+  int all = 1;
+  for (size_t i = 0; i < dim; i++) all &= fabs(numbers[i]) <= DBL_MAX; /* no branch: nearly always true */
+  if (all) return PLLM_OK;
   for (size_t i = 0; i < dim; i++) {
     if (isnan(numbers[i])) return pllm_fail(err, PLLM_INVALID, "element %zu is NaN; a finite number is required", i);
     if (isinf(numbers[i]))

@@ -6,7 +6,7 @@
 #include <string.h>
 
 void pllm_ext_vector_free(PllmExtVector *vector) {
-  pllm_free(vector->numbers);
+  if (!vector->borrowed) pllm_free(vector->numbers);
   memset(vector, 0, sizeof *vector);
 }
 
@@ -32,7 +32,8 @@ static PllmStatus decode_text(sqlite3_value *value, size_t dim, PllmExtVector *v
     pllm_free(numbers);
     return pllm_fail(err, PLLM_INVALID, "%zu numbers where %zu are expected", n, dim);
   }
-  pllm_free(vector->numbers);
+  if (!vector->borrowed) pllm_free(vector->numbers);
+  vector->borrowed = 0;
   vector->numbers = numbers;
   vector->room = vector->dim = n;
   vector->type = PLLM_F64;
@@ -58,8 +59,9 @@ PllmStatus pllm_ext_vector_decode(sqlite3_value *value, int type, size_t dim, Pl
     status = pllm_vector_dim(blob, bytes, found, type == 0, &n, err);
   if (status != PLLM_OK) return status;
   if (vector->room < n) {
-    double *numbers = pllm_resize(vector->numbers, n, sizeof *numbers);
+    double *numbers = pllm_resize(vector->borrowed ? NULL : vector->numbers, n, sizeof *numbers);
     if (!numbers) return pllm_fail_nomem(err);
+    vector->borrowed = 0;
     vector->numbers = numbers;
     vector->room = n;
   }

@@ -86,13 +86,18 @@ PllmStatus pllm_ext_sqlite_fail(PllmError *err, sqlite3 *db, int rc);
 
 /* ---- ext_arg.c: decode and check arguments --------------------------------------------------------------------- */
 
-/* A decoded vector argument. */
+/* A decoded vector argument.  Start from {0}, or from PLLM_EXT_VECTOR_ON(room) to decode short vectors without
+** allocating, as functions called once a row do. */
 typedef struct PllmExtVector {
   PllmVectorType type; /* what the BLOB was; JSON text counts as f64 */
   size_t dim;
-  double *numbers; /* [dim], widened to f64 and checked finite; owned */
+  double *numbers; /* [dim], widened to f64 and checked finite */
   size_t room;     /* elements numbers can hold: memory is reused between calls */
+  int borrowed;    /* numbers is the caller's array, not to be freed */
 } PllmExtVector;
+
+#define PLLM_EXT_VECTOR_ON(array)                                                                                    \
+  { .numbers = (array), .room = sizeof(array) / sizeof *(array), .borrowed = 1 }
 
 void pllm_ext_vector_free(PllmExtVector *vector);
 

@@ -15,8 +15,6 @@
 */
 #include "ext_int.h"
 
-#include <string.h>
-
 static int has_null(int argc, sqlite3_value **argv) {
   for (int i = 0; i < argc; i++)
     if (sqlite3_value_type(argv[i]) == SQLITE_NULL) return 1;
@@ -24,7 +22,8 @@ static int has_null(int argc, sqlite3_value **argv) {
 }
 
 static void reward(sqlite3_context *context, int argc, sqlite3_value **argv) {
-  PllmExtVector weights = {0}, features = {0};
+  double weights_room[32], features_room[32];
+  PllmExtVector weights = PLLM_EXT_VECTOR_ON(weights_room), features = PLLM_EXT_VECTOR_ON(features_room);
   PllmError err;
   if (has_null(argc, argv)) return;
   if (pllm_ext_vector_decode(argv[0], PLLM_F64, 0, &weights, &err) != PLLM_OK)
