@@ -8,7 +8,3 @@ extern char *openblas_get_config(void);
 const char *pllm_blas_description(void) {
   return openblas_get_config();
 }
-
-const char *pllm_kernel_description(void) {
-  return "portable";
-}
