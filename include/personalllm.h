@@ -16,7 +16,9 @@
 #include "personalllm/json.h"
 #include "personalllm/kernel.h"
 #include "personalllm/parallel.h"
+#include "personalllm/random.h"
 #include "personalllm/scores.h"
+#include "personalllm/users.h"
 #include "personalllm/vector.h"
 
 #endif
