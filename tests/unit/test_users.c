@@ -120,14 +120,13 @@ static void test_moments(void) {
     for (int b = 0; b < N; b++) total += p.alpha[b];
     pllm_users_philox_batch(&p, 0, USERS, 1, w, NULL, &err);
     for (int b = 0; b < N; b++) {
-      double m = 0, s = 0, q = 0, mean = p.alpha[b] / total, z;
+      double m = 0, s = 0, mean = p.alpha[b] / total, z;
       double second = mean * (p.alpha[b] + 1) / (total + 1);
       double fourth = second * (p.alpha[b] + 2) / (total + 2) * (p.alpha[b] + 3) / (total + 3);
       for (int i = 0; i < USERS; i++) {
         double x = w[i * N + b];
         m += x;
         s += x * x;
-        q += x * x * x * x;
       }
       z = fabs(m / USERS - mean) / sqrt((second - mean * mean) / USERS);
       if (z > worst_mean) worst_mean = z;
