@@ -46,9 +46,16 @@ all: deps-build $(EXTENSION) ## build the extension (the default)
 
 core: $(LIBRARY) ## build only the scoring core
 
+# Kernels that exist once per instruction set; which one runs is decided at run time (core_simd.h).
+ifeq ($(shell $(CC) -dumpmachine | cut -d- -f1),x86_64)
+$(BUILD)/obj/%_avx2.o: ISA = -mavx2 -mfma
+$(BUILD)/obj/%_avx512.o: ISA = -mavx512f -mavx512dq -mavx512vl
+$(BUILD)/obj/%_avx2.o $(BUILD)/obj/%_avx512.o $(BUILD)/obj/%_base.o: ISA += -O3
+endif
+
 $(BUILD)/obj/%.o: %.c
 	@mkdir -p $(@D)
-	@echo "CC $<"; $(CC) $(ALLFLAGS) -MMD -MP -c $< -o $@
+	@echo "CC $<"; $(CC) $(ALLFLAGS) $(ISA) -MMD -MP -c $< -o $@
 
 $(LIBRARY): $(CORE_OBJ)
 	@rm -f $@

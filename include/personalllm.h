@@ -20,5 +20,6 @@
 #include "personalllm/scores.h"
 #include "personalllm/users.h"
 #include "personalllm/vector.h"
+#include "personalllm/votes.h"
 
 #endif

@@ -1,0 +1,187 @@
+/*
+** core_votes.c: population choice, fused: utilities, argmax, argmin and tally in one pass over the scores.
+**
+** The margin.  For a user with W = sum|w_b| and a prompt with S = max|s|, an f32 utility of B models differs from the
+*exact
+** one by at most W*S*(B+4)*2^-24 (two conversions, B products and sums, first order; the 1.05 below covers the rest),
+*and
+** the tag in its k lowest bits moves it by at most 2^(k-23) of itself.  With E the sum of both, two utilities whose
+** estimates differ by more than 2E are ordered alike by the exact and by the canonical f64 utility, whose own error
+*of
+** B*2^-53 is far inside the slack.  Blocks whose numbers leave f32's comfortable range get no estimate at all.
+*/
+#include "core_votes.h"
+#include "core_simd.h"
+
+#include <float.h>
+#include <math.h>
+#include <string.h>
+
+enum {
+  USER_BLOCK = 512,  /* users whose weights stay in the first-level cache while prompts pass by */
+  PROMPT_PIECE = 16, /* prompts one worker takes at a time */
+  MAX_TAGGED = 1024  /* responses a tag can number without eating the mantissa */
+};
+
+typedef struct Job {
+  const PllmScores *scores;
+  const size_t *prompts;
+  const double *weights;
+  size_t users, padded;
+  const float *tiles;        /* [padded/16][models][16] */
+  const double *block_bound; /* per USER_BLOCK: max over its users of sum|w| */
+  int64_t *best, *worst;
+  void (*kernel)(const PllmVoteTask *);
+  char *scratch; /* one piece of scratch_bytes per worker */
+  size_t scratch_bytes, max_responses;
+} Job;
+
+/* Canonical best and worst of one user on responses [first, first+n). */
+static void choose(const Job *job, const double *weights, size_t first, size_t n) {
+  size_t models = job->scores->n_models, best = 0, worst = 0;
+  const double *rewards = job->scores->rewards + first * models;
+  double high = 0, low = 0;
+  for (size_t r = 0; r < n; r++) {
+    double u = pllm_utility(weights, rewards + r * models, models);
+    if (r == 0 || u > high) {
+      high = u;
+      best = r;
+    }
+    if (r == 0 || u < low) {
+      low = u;
+      worst = r;
+    }
+  }
+  job->best[first + best]++;
+  job->worst[first + worst]++;
+}
+
+/* Scratch of one worker: a prompt's features in f32, its tallies, and the undecided users of a block. */
+typedef struct Scratch {
+  float *features;
+  uint32_t *best, *worst, *unsure;
+} Scratch;
+
+static Scratch scratch_of(const Job *job, int worker) {
+  Scratch s;
+  char *p = job->scratch + (size_t)worker * job->scratch_bytes;
+  s.features = (float *)(void *)p;
+  s.best = (uint32_t *)(void *)(p + job->max_responses * job->scores->n_models * sizeof(float));
+  s.worst = s.best + job->max_responses;
+  s.unsure = s.worst + job->max_responses;
+  return s;
+}
+
+static void prompt_block(const Job *job, size_t first, size_t n, size_t start, size_t count, double largest,
+                         const Scratch *s) {
+  size_t models = job->scores->n_models, unsure = 0;
+  double scale = largest * job->block_bound[start / USER_BLOCK], error;
+  PllmVoteTask task = {.models = models, .responses = n, .users = count};
+  task.tag_bits = 7; /* the tallies of small prompts read three bits */
+  while ((size_t)task.tag_bits + 1 < n) task.tag_bits = task.tag_bits * 2 + 1;
+  error = scale * 1.05 * ((double)(models + 4) * 0x1p-24 + (double)(task.tag_bits + 1) * 0x1p-23);
+  /* f32 holds everything with room to spare, or nothing is estimated */
+  if (!(scale < 1e30 && scale > 1e-20 && largest < 1e30) || n > MAX_TAGGED) {
+    for (size_t u = 0; u < count; u++) choose(job, job->weights + (start + u) * models, first, n);
+    return;
+  }
+  task.weights = job->tiles + start * models;
+  task.features = s->features;
+  task.margin = (float)(2.1 * error);
+  task.best = s->best;
+  task.worst = s->worst;
+  task.unsure = s->unsure;
+  task.n_unsure = &unsure;
+  memset(s->best, 0, 2 * job->max_responses * sizeof *s->best);
+  job->kernel(&task);
+  for (size_t r = 0; r < n; r++) {
+    job->best[first + r] += s->best[r];
+    job->worst[first + r] += s->worst[r];
+  }
+  for (size_t i = 0; i < unsure; i++) choose(job, job->weights + (start + s->unsure[i]) * models, first, n);
+}
+
+static void votes_piece(void *arg, size_t begin, size_t end, int worker) {
+  const Job *job = arg;
+  const PllmScores *scores = job->scores;
+  size_t models = scores->n_models;
+  Scratch s = scratch_of(job, worker);
+  for (size_t start = 0; start < job->users; start += USER_BLOCK) {
+    size_t count = job->users - start < USER_BLOCK ? job->users - start : USER_BLOCK;
+    for (size_t i = begin; i < end; i++) {
+      size_t p = job->prompts[i], first = scores->first[p], n = scores->first[p + 1] - first;
+      const double *rewards = scores->rewards + first * scores->n_models;
+      double largest = 0;
+      for (size_t r = 0; r < n; r++)
+        for (size_t b = 0; b < models; b++) {
+          double reward = rewards[r * models + b], size = fabs(reward);
+          /* larger ones are never estimated */
+          s.features[(r / 8 * models + b) * 8 + r % 8] = size <= FLT_MAX ? (float)reward : 0;
+          if (size > largest) largest = size;
+        }
+      if (n > 0) prompt_block(job, first, n, start, count, largest, &s);
+    }
+  }
+}
+
+/* Weights into tiles of 16 users, and the bound of each block. */
+static PllmStatus pack(const Job *job, float *tiles, double *bound, PllmError *err) {
+  size_t models = job->scores->n_models;
+  for (size_t u = 0; u < job->users; u++) {
+    const double *w = job->weights + u * models;
+    double sum = 0;
+    for (size_t b = 0; b < models; b++) {
+      sum += fabs(w[b]);
+      tiles[(u / PLLM_VOTE_TILE * models + b) * PLLM_VOTE_TILE + u % PLLM_VOTE_TILE] =
+          fabs(w[b]) <= FLT_MAX ? (float)w[b] : 0;
+    }
+    if (!(sum <= DBL_MAX)) return pllm_fail(err, PLLM_INVALID, "the weights of user row %zu are not finite", u);
+    if (sum > bound[u / USER_BLOCK]) bound[u / USER_BLOCK] = sum;
+  }
+  return PLLM_OK;
+}
+
+static void (*best_kernel(void))(const PllmVoteTask *) {
+#if defined(__x86_64__)
+  if (pllm_core_isa() == PLLM_ISA_AVX512) return pllm_core_votes_avx512;
+  if (pllm_core_isa() == PLLM_ISA_AVX2) return pllm_core_votes_avx2;
+#endif
+  return pllm_core_votes_base;
+}
+
+PllmStatus pllm_votes(const PllmScores *scores, const size_t *prompts, size_t n_prompts, const double *weights,
+                      size_t users, int64_t *best, int64_t *worst, const PllmRun *run, PllmError *err) {
+  size_t models = scores->n_models, blocks = users / USER_BLOCK + 1;
+  Job job = {.scores = scores, .prompts = prompts, .weights = weights, .users = users, .best = best, .worst = worst};
+  float *tiles = NULL;
+  double *bound = NULL;
+  PllmStatus status;
+  if (users == 0 || n_prompts == 0) return PLLM_OK;
+  job.padded = (users + PLLM_VOTE_TILE - 1) / PLLM_VOTE_TILE * PLLM_VOTE_TILE;
+  for (size_t i = 0; i < n_prompts; i++) {
+    size_t n = scores->first[prompts[i] + 1] - scores->first[prompts[i]];
+    if (n > job.max_responses) job.max_responses = n;
+  }
+  job.max_responses = (job.max_responses + 7) / 8 * 8;
+  job.scratch_bytes = (job.max_responses * (models + 2) + USER_BLOCK) * sizeof(float);
+  job.scratch_bytes = (job.scratch_bytes + 63) / 64 * 64;
+  tiles = pllm_alloc_aligned(job.padded, models * sizeof *tiles);
+  bound = pllm_alloc_zero(blocks, sizeof *bound);
+  job.scratch = pllm_alloc_aligned((size_t)pllm_run_threads(run), job.scratch_bytes);
+  if (!tiles || !bound || !job.scratch) {
+    status = pllm_fail_nomem(err);
+    goto done;
+  }
+  memset(tiles + (job.padded - PLLM_VOTE_TILE) * models, 0, PLLM_VOTE_TILE * models * sizeof *tiles);
+  status = pack(&job, tiles, bound, err);
+  if (status != PLLM_OK) goto done;
+  job.tiles = tiles;
+  job.block_bound = bound;
+  job.kernel = best_kernel();
+  status = pllm_parallel(run, n_prompts, PROMPT_PIECE, votes_piece, &job, err);
+done:
+  pllm_free_aligned(tiles);
+  pllm_free(bound);
+  pllm_free_aligned(job.scratch);
+  return status;
+}

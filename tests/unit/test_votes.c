@@ -1,0 +1,102 @@
+/* The vote kernel: the same tallies as the canonical utility, on every instruction set and number of threads. */
+#include "tap.h"
+
+#include "../../ext/core/core_simd.h"
+
+#include <stdlib.h>
+
+static uint64_t state = 1;
+
+/* xorshift: test data only. */
+static double uniform(void) {
+  state ^= state << 13;
+  state ^= state >> 7;
+  state ^= state << 17;
+  return (double)(state >> 11) * 0x1p-53;
+}
+
+typedef struct Case {
+  const char *name;
+  size_t models, prompts, users;
+  size_t responses; /* per prompt; 0: 0..20, ragged */
+  double scale;     /* of the rewards */
+  int ties;         /* rewards and weights from a few values: exact ties everywhere, and near ties by rounding */
+} Case;
+
+static void check(const Case *c) {
+  size_t *first = pllm_alloc(c->prompts + 1, sizeof *first), n = 0;
+  for (size_t p = 0; p <= c->prompts; p++) {
+    first[p] = n;
+    n += c->responses ? c->responses : (size_t)(uniform() * 21);
+  }
+  n = first[c->prompts];
+  size_t *prompts = pllm_alloc(c->prompts, sizeof *prompts);
+  for (size_t p = 0; p < c->prompts; p++) prompts[p] = c->prompts - 1 - p;
+  double *rewards = pllm_alloc(n * c->models, sizeof *rewards), *weights = pllm_alloc(c->users * c->models, 8);
+  for (size_t i = 0; i < n * c->models; i++)
+    rewards[i] = c->scale * (c->ties ? (double)(int)(uniform() * 3) / 10 : uniform() * 6 - 3);
+  for (size_t i = 0; i < c->users * c->models; i++)
+    weights[i] = c->ties ? (double)(int)(uniform() * 3) / 7 : uniform() * uniform();
+  PllmScores scores = {
+      .n_models = c->models, .n_prompts = c->prompts, .n_responses = n, .first = first, .rewards = rewards};
+  int64_t *want = pllm_alloc_zero(2 * n, 8), *got = pllm_alloc(2 * n, 8);
+  for (size_t u = 0; u < c->users; u++)
+    for (size_t p = 0; p < c->prompts; p++) {
+      size_t best = first[p], worst = first[p];
+      for (size_t r = first[p] + 1; r < first[p + 1]; r++) {
+        const double *w = weights + u * c->models;
+        double value = pllm_utility(w, rewards + r * c->models, c->models);
+        if (value > pllm_utility(w, rewards + best * c->models, c->models)) best = r;
+        if (value < pllm_utility(w, rewards + worst * c->models, c->models)) worst = r;
+      }
+      if (first[p + 1] > first[p]) {
+        want[best]++;
+        want[n + worst]++;
+      }
+    }
+  for (int isa = 0; isa <= PLLM_ISA_AVX512; isa++)
+    for (int threads = 1; threads <= 3; threads += 2) {
+      PllmRun run = {.threads = threads};
+      PllmError err = {0};
+      pllm_core_isa_limit((PllmIsa)isa);
+      memset(got, 0, 2 * n * 8);
+      PllmStatus status = pllm_votes(&scores, prompts, c->prompts, weights, c->users, got, got + n, &run, &err);
+      tap_check(status == PLLM_OK && memcmp(got, want, 2 * n * 8) == 0, "%s, %s, %d threads", c->name,
+                pllm_kernel_description(), threads);
+    }
+  pllm_core_isa_limit(PLLM_ISA_AVX512);
+  pllm_free(first);
+  pllm_free(prompts);
+  pllm_free(rewards);
+  pllm_free(weights);
+  pllm_free(want);
+  pllm_free(got);
+}
+
+int main(void) {
+  static const Case cases[] = {
+      {"eight responses, ten models", 10, 40, 1030, 8, 1, 0},
+      {"one response", 3, 20, 17, 1, 1, 0},
+      {"ragged prompts", 7, 60, 515, 0, 1, 0},
+      {"one model", 1, 50, 40, 5, 1, 0},
+      {"exact and near ties", 10, 60, 300, 8, 1, 1},
+      {"ragged ties", 4, 60, 300, 0, 1, 1},
+      {"many responses", 5, 3, 50, 1500, 1, 0},
+      {"a thousand responses", 5, 3, 50, 1000, 1, 0},
+      {"256 models", 256, 10, 33, 8, 1, 0},
+      {"rewards beyond f32", 10, 20, 100, 8, 1e200, 0},
+      {"rewards below f32", 10, 20, 100, 8, 1e-200, 0},
+      {"rewards of zero", 10, 20, 100, 8, 0, 0},
+  };
+  PllmScores none = {.n_models = 1};
+  double bad[2] = {1, NAN};
+  int64_t tally[2] = {0, 0};
+  size_t first[2] = {0, 1}, prompt = 0;
+  double reward = 1;
+  PllmError err;
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) check(&cases[i]);
+  tap_check(pllm_votes(&none, NULL, 0, NULL, 0, NULL, NULL, NULL, &err) == PLLM_OK, "nothing to do is no error");
+  none = (PllmScores){.n_models = 1, .n_prompts = 1, .n_responses = 1, .first = first, .rewards = &reward};
+  tap_fails(pllm_votes(&none, &prompt, 1, bad, 2, tally, tally + 1, NULL, &err), PLLM_INVALID, &err, "not finite");
+  return tap_done();
+}
