@@ -18,6 +18,8 @@
 #include "personalllm/parallel.h"
 #include "personalllm/random.h"
 #include "personalllm/scores.h"
+#include "personalllm/style.h"
+#include "personalllm/text.h"
 #include "personalllm/users.h"
 #include "personalllm/vector.h"
 #include "personalllm/votes.h"
