@@ -15,6 +15,7 @@
 #include "personalllm/base.h"
 #include "personalllm/json.h"
 #include "personalllm/kernel.h"
+#include "personalllm/neighbors.h"
 #include "personalllm/parallel.h"
 #include "personalllm/random.h"
 #include "personalllm/scores.h"

@@ -1,0 +1,55 @@
+/*
+** neighbors.h: exact cosine top-k join of two sets of embeddings (the retrieval step of facts 4.2, 4.3 and 4.6).
+*/
+#ifndef PERSONALLLM_NEIGHBORS_H
+#define PERSONALLLM_NEIGHBORS_H
+
+#include "parallel.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define PLLM_MAX_NEIGHBORS 65536
+
+/*
+** The canonical similarity of two f32 vectors, in f64: products are exact, they are added into 16 partial sums
+*(element i
+** into sum i mod 16), these are added in order, and the result is divided by the product of the two lengths, computed
+*the same
+** way.  0 when either vector is zero.  O(dim).
+*/
+double pllm_cosine(const float *a, const float *b, size_t dim);
+
+/* The candidates of a join, packed for the kernel. */
+typedef struct PllmNeighbors PllmNeighbors;
+
+/*
+** Pack candidates[count][dim] (borrowed: they stay readable until the free).  O(count x dim) time, and as much memory
+*again
+** as the candidates take.  NULL with *err set when out of memory.
+*/
+PllmNeighbors *pllm_neighbors_new(const float *candidates, size_t count, size_t dim, PllmError *err);
+void pllm_neighbors_free(PllmNeighbors *neighbors);
+
+typedef struct PllmNeighbor {
+  size_t candidate;  /* row in candidates; SIZE_MAX behind the last one found */
+  double similarity; /* canonical */
+} PllmNeighbor;
+
+/*
+** For each of queries[n][dim] the k most similar of the candidates [begin, end), best first, into found[n][k]; equal
+** similarities keep the candidates' order.  same (may be NULL) gives for each query a candidate to leave out, or
+*SIZE_MAX.
+** Estimated in f32 by a tiled kernel and decided by the canonical similarity, so that the answer is the same on every
+*machine
+** and for any number of threads.  O(n x (end - begin) x dim); 1 <= k <= PLLM_MAX_NEIGHBORS.
+*/
+PllmStatus pllm_neighbors_find(const PllmNeighbors *neighbors, size_t begin, size_t end, const float *queries,
+                               size_t n, const size_t *same, size_t k, PllmNeighbor *found, const PllmRun *run,
+                               PllmError *err);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
