@@ -59,6 +59,10 @@ void pllm_vector_store(const double *numbers, size_t dim, PllmVectorType type, v
   }
 }
 
+void pllm_vector_narrow(const double *numbers, size_t dim, float *out) {
+  for (size_t i = 0; i < dim; i++) out[i] = (float)numbers[i];
+}
+
 PllmStatus pllm_vector_finite(const double *numbers, size_t dim, PllmError *err) {
   int all = 1;
   for (size_t i = 0; i < dim; i++) all &= fabs(numbers[i]) <= DBL_MAX; /* no branch: nearly always true */

@@ -21,6 +21,9 @@ void pllm_vector_load(const void *bytes, PllmVectorType type, size_t dim, double
 /* Write dim numbers as little-endian elements; f32 rounds to nearest even.  O(dim), cannot fail. */
 void pllm_vector_store(const double *numbers, size_t dim, PllmVectorType type, void *bytes);
 
+/* numbers[dim] rounded to f32 in the machine's own byte order.  O(dim), cannot fail. */
+void pllm_vector_narrow(const double *numbers, size_t dim, float *out);
+
 /* PLLM_INVALID naming the first element that is NaN or infinite. */
 PllmStatus pllm_vector_finite(const double *numbers, size_t dim, PllmError *err);
 
