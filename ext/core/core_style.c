@@ -149,9 +149,8 @@ static PllmStatus count_text(const char *text, size_t bytes, Counts *k, PllmErro
     }
     if (token.kind == PLLM_TOKEN_NUMBER && token.breaks > 0) {
       unsigned char after = peek(token.start + token.bytes, end);
-      if (after == '.' || after == ')') { /* C1: an enumerator, its mark swallowed so that it ends no sentence */
+      if (after == '.' || after == ')') { /* C1: an enumerator, no word */
         k->items++;
-        walk.text++;
         continue;
       }
     }

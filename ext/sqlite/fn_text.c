@@ -11,8 +11,8 @@
 **         text has no word at all.
 **   persona_bar(value, max [, width]) -> TEXT
 **     R4  A bar of value/max of width characters (default 20, 1..1000) in blocks of an eighth, rounded to the
-*nearest;
-**         a value above 0 shows at least one eighth.  Below 0 the bar is empty, from max on it is full.  max > 0.
+**         nearest; a value above 0 shows at least one eighth.  Below 0 the bar is empty, from max on it is full.
+**         max must be above 0.
 **   R5  NULL in any argument gives NULL.  Numbers given as text are taken as SQLite writes them; a BLOB is an error.
 **       Invalid UTF-8 is read as U+FFFD.
 ** Time is linear in the text.

@@ -74,8 +74,7 @@ uint32_t pllm_text_lower(uint32_t code);
 int pllm_text_space(uint32_t code);
 
 /* A 64-bit hash of a token's lower-cased code points, U+2019 read as an apostrophe: h = PLLM_FNV_START ^ seed; for
-*each
-** code point h = (h ^ code) * PLLM_FNV_PRIME; pllm_hash_mix(h).  Words are compared by this hash. */
+** each code point h = (h ^ code) * PLLM_FNV_PRIME; pllm_hash_mix(h).  Words are compared by this hash. */
 #define PLLM_FNV_START UINT64_C(0xCBF29CE484222325)
 #define PLLM_FNV_PRIME UINT64_C(0x100000001B3)
 uint64_t pllm_token_hash(const PllmToken *token, uint64_t seed);
@@ -132,8 +131,8 @@ int pllm_lexicon_modifier(const PllmToken *token, unsigned flags);
 **   avg_word_length         code points in tokens / tokens, 0 without tokens
 **   num_stopwords           tokens whose lower case is in the stop list
 **   num_punctuation         characters (not tokens) of ASCII punctuation
-**   num_format              lines whose first non-space is - * or the bullet U+2022, or digits followed by a full
-*stop
+**   num_format              lines whose first non-space is - * or the bullet U+2022, or digits followed by a
+**                           full stop
 **   num_adjectives_adverbs  tokens for which pllm_lexicon_modifier is true
 ** The paper takes tokens and tags from nltk; these are this library's own tokens and a lexicon with suffix rules, so
 ** counts differ a little.  out[PLLM_TEXT_FEATURES]; only PLLM_NOMEM can fail.  O(bytes).
@@ -147,15 +146,13 @@ const char *pllm_text_feature_name(size_t i); /* static; NULL from PLLM_TEXT_FEA
 **   E1  words: every token that is no clitic, no stop word and no mark below U+0080, by pllm_token_hash with seed 0;
 **       weight 1;
 **   E2  pairs: two such tokens in a row (what E1 leaves out is skipped over), pllm_hash_mix(a * G + b) of their
-*hashes
-**       with G = 0x9E3779B97F4A7C15; weight 1/2;
+**       hashes with G = 0x9E3779B97F4A7C15; weight 1/2;
 **   E3  runs of n = 3, 4 and 5 code points, lower-cased, of < word > for the words and numbers of E1, hashed like a
 **       token with seed n; weight 1/4.
 ** The lowest two bits of a hash are then replaced by 0 (E1), 1 (E2) or 2 (E3).  A feature seen t times adds weight *
 ** sqrt(t), negative when bit 63 is set, to element (bits 16..47) * dim / 2^32; features add in ascending order of
-*hash.
-** The sum is divided by its Euclidean norm (squares added in order of position).  A text without any feature (empty,
-** or only punctuation and stop words) gives the zero vector.
+** hash.  The sum is divided by its Euclidean norm (squares added in order of position).  A text without any feature
+** (empty, or only punctuation and stop words) gives the zero vector.
 ** out[dim] in f64, 1 <= dim <= PLLM_MAX_DIM, else PLLM_INVALID.  O(bytes + dim).
 */
 #define PLLM_TEXT_EMBEDDING_DIM 256
@@ -164,8 +161,7 @@ PllmStatus pllm_text_embedding(const char *text, size_t bytes, double *out, size
 /*
 ** A text bar of value/max on width characters (1..PLLM_BAR_WIDTH), in UTF-8 blocks of an eighth (U+2588 and U+2589..
 ** 258F), NUL-terminated into out[PLLM_BAR_BYTES].  round(8 width value/max) eighths, halves up; at least one when
-*value
-** > 0; none when value <= 0; full when value >= max.  PLLM_INVALID unless 0 < max < infinity.
+** value > 0; none when value <= 0; full when value >= max.  PLLM_INVALID unless 0 < max < infinity.
 */
 #define PLLM_BAR_WIDTH 1000
 #define PLLM_BAR_BYTES (3 * PLLM_BAR_WIDTH + 1)

@@ -24,6 +24,12 @@ CASES = [
     ("parrot", "What is the best way to learn to swim as an adult", "What is the best way to learn to swim as an adult? The best way to learn to swim as an adult is to swim."),
     ("hedged", "Do vitamins work?", "It depends. Perhaps, though the evidence is limited: which vitamin, and for whom? However, I may be wrong."),
     ("numbers", "How far is the Moon?", "About 384,400 km; light takes 1.28 s (300,000 km/s \u00d7 1.28 s). At 12:30 it's 0.5\u00b0 wide."),
+    ("lecture", "Why do we dream?", "Because the theory is incomplete, scholars therefore distinguish several mechanisms: memory, for example, and a simple effect of arousal."),
+    ("coach", "I can't get started", "Start today! Pick one goal, set a timer and commit. You'll build momentum, track your progress, and celebrate every step!"),
+    ("friend", "I lost my job", "Oh no, I'm so sorry, hugs \U0001f917! Honestly it's kinda awful, but you're lovely and brave. Wanna grab a tea, just us?"),
+    ("engineer", "How do I speed it up?", "Measure first: latency p99 = 250 ms, target < 100 ms. Set the cache size to 2 GB, then test; threshold 5 percent."),
+    ("signposts", "Summarize how to pack, briefly", "First, make a list. Next, roll clothes:\nshirts, socks.\n\nFinally, another tip: weigh the bag. Cafés, running, boxes, stories, stopped."),
+    ("verdict", "Is it a fish? How many legs has it?", "No, a crab has ten legs, that's why it walks sideways."),
     ("joiners", "x", "well-known e.g. snake_case a.b.c -- don't... rock'n'roll 'tis ''quoted'' a--b 3.14.15 12:30:45 x,y 1,2,"),
 ]
 out = []

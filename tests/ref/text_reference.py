@@ -116,14 +116,10 @@ AUX = set("is are was were do does did can could should would will has have had 
 class Counts:
     def __init__(self, text):
         k = self.k = Counter()
-        self.stems, words, sentence, last, skip = [], [], 0, frozenset(), -1
+        self.stems, words, sentence, last = [], [], 0, frozenset()
         self.asks_number = self.asks_verdict = False
         self.flags = set()
         for t in tokens(text):
-            if t.at < skip:
-                if t.end == skip:
-                    continue
-                t = Token(t.text[1:], "mark", skip, 0)  # "1...": the enumerator takes one full stop of the run
             c, after = t.text[0], text[t.end:t.end + 1]
             k["paragraphs"] += t.breaks >= 2
             if t.breaks and sentence:
@@ -131,7 +127,6 @@ class Counts:
                 sentence = 0
             if t.kind == "number" and t.breaks and after in (".", ")"):
                 k["items"] += 1
-                skip = t.end + 1
                 continue
             if t.kind == "clitic":
                 k["contractions"] += not (t.text[-1] in "sS" and not last & {"STOP", "VERB"})
