@@ -7,24 +7,18 @@
 **     logarithm of a Gamma(alpha_b) variate.  L_b itself never under- or overflows, however small alpha is.
 ** D2  Attempt a = 0, 1, ... of component b reads two philox blocks (see random.h for seed, purpose and id):
 **     counter {id, b / 2, 2a} and {id, b / 2, 2a + 1}; even b uses words 0 and 1 (low, high), odd b words 2 and 3.
-*The
-**     first block's 64 bits give u in (0, 1) (low 52 bits) and c (high 12 bits); v = (c + f) / 4096 with f in (0, 1)
-*from
-**     the second block's low 52 bits.  So c alone bounds v from above, and the second block is seldom needed.
+**     The first block's 64 bits give u in (0, 1) (low 52 bits) and c (high 12 bits); v = (c + f) / 4096 with f in
+**     (0, 1) from the second block's low 52 bits.  So c alone bounds v from above, and the second block is seldom needed.
 ** D3  alpha <= 1 (the sampler that numpy uses, in log space): X^alpha is proposed uniform up to 1 - alpha and
 **     with an exponential tail beyond, which accepts Gamma(1 + alpha) >= .885 of the attempts:
 **       u <= 1 - alpha:  y = 0,                       t = u
 **       else             y = -log((1 - u) / alpha),   t = 1 - alpha + alpha y
 **     L = log(t) / alpha; accept when v <= exp(y - exp(L)), or already (y = 0) when (c + 1) / 4096 <= 1 - u^(2^s)
-*with
-**     2^s <= 1 / alpha: as exp(L) <= u^(2^s), that implies the other test and needs no exponential.
+**     with 2^s <= 1 / alpha: as exp(L) <= u^(2^s), that implies the other test and needs no exponential.
 ** D4  alpha > 1: Cheng 1977 (algorithm GB), an envelope of log-logistic shape, which needs no normal variates and has
-*its
-**     logarithm at hand; it accepts .68 (alpha = 1) to .88 of the attempts.  V = log(u / (1 - u)) / sqrt(2 alpha -
-*1),
-**     L = log(alpha) + V, R = alpha - log 4 + (alpha + sqrt(2 alpha - 1)) V - alpha exp(V); accept when R >= log(u u
-*v),
-**     or already when R + 1 + log 4.5 >= 4.5 u u (c + 1) / 4096.
+**     its logarithm at hand; it accepts .68 (alpha = 1) to .88 of the attempts.  With
+**       V = log(u / (1 - u)) / sqrt(2 alpha - 1),   R = alpha - log 4 + (alpha + sqrt(2 alpha - 1)) V - alpha exp(V)
+**     L = log(alpha) + V; accept when R >= log(u u v), or already when R + 1 + log 4.5 >= 4.5 u u (c + 1) / 4096.
 ** D5  Drift d: at turn t the weights are (1 - l) w_a + l w_b, l = 1 - exp(-d (t - 1)), with w_b a second draw under
 **     its own purpose.
 **
@@ -235,9 +229,9 @@ PLLM_KERNEL(full_try, (Gathered * g), (g))
 
 /*
 ** Settle the first `count` (at most PLLM_BLOCK) open lanes of a tile, lane = component * PLLM_BLOCK + user, at
-*attempt 0.
-** The test that first_try has made is not made again: it has failed, except where u > rest, where it does not apply.
-** What even the full test rejects, and components with alpha > 1, go the reference's way, lane by lane.
+** attempt 0.  The test that first_try has made is not made again: it has failed, except where u > rest, where it
+** does not apply.  What even the full test rejects, and components with alpha > 1, go the reference's way, lane by
+** lane.
 */
 static void settle(const PllmDirichlet *d, PllmPurpose purpose, uint64_t first, const uint32_t *lane, int count,
                    double *tile) {

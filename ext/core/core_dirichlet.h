@@ -29,8 +29,7 @@ typedef struct PllmDirichlet {
 void pllm_core_dirichlet_init(PllmDirichlet *d, uint32_t seed, const double *alpha, int n, double drift);
 
 /* The weights of one user at a turn (>= 1), and the same for users first .. first + count - 1 into out[count][n]:
-*equal
-** bits, many at once being several times faster.  scratch: PLLM_DIRICHLET_SCRATCH(n) doubles. */
+** equal bits, many at once being several times faster.  scratch: PLLM_DIRICHLET_SCRATCH(n) doubles. */
 void pllm_core_dirichlet_one(const PllmDirichlet *d, uint64_t id, int64_t turn, double *out);
 void pllm_core_dirichlet_many(const PllmDirichlet *d, uint64_t first, size_t count, int64_t turn, double *out,
                               double *scratch);

@@ -2,9 +2,8 @@
 ** core_distance.c: the greedy near-duplicate filter of users.
 **
 ** Users are taken in blocks.  First every user of a block is compared, on several threads, with the survivors of
-*earlier
-** blocks; then the block is settled in index order on the calling thread, which is what makes the filter greedy.
-** No matrix of distances is ever held.
+** earlier blocks; then the block is settled in index order on the calling thread, which is what makes the filter
+** greedy.  No matrix of distances is ever held.
 */
 #include "core_int.h"
 

@@ -8,14 +8,12 @@
 **  - Error below 1 unit in the last place for normal results (pllm_exp1 may add half a unit for subnormal ones).
 **  - pllm_exp1: all doubles; overflow gives inf, underflow goes through the subnormals to 0, NaN gives NaN.
 **  - pllm_log1: all doubles; log(0) = -inf, negative and NaN give NaN.  pllm_log1_normal: the same values for
-*positive
-**    normal finite arguments only, without the selects.
+**    positive normal finite arguments only, without the selects.
 **  - All are branch-free, so that loops over them vectorise: see core_simd.h.
 **
 ** Method: the argument reductions, rational forms and coefficients of Sun's fdlibm (e_exp.c, e_log.c), with k*ln2 in
-*two
-** parts; exponents are moved between integer and double by adding 1.5*2^52 or by setting the exponent of 2^52, which
-** unlike conversion instructions every vector unit has.
+** two parts; exponents are moved between integer and double by adding 1.5*2^52 or by setting the exponent of 2^52,
+** which unlike conversion instructions every vector unit has.
 */
 #ifndef PLLM_CORE_MATH_H
 #define PLLM_CORE_MATH_H

@@ -2,8 +2,8 @@
 ** core_philox.c: PLLM_BLOCK philox counters at once.
 **
 ** The rounds are spelled with intrinsics on x86-64 because gcc 12 does not see that the operands of the
-*multiplication
-** are below 2^32, and emulates a full 64-bit one with three.  Elsewhere the plain loop vectorises well.
+** multiplication are below 2^32, and emulates a full 64-bit one with three.  Elsewhere the plain loop vectorises
+** well.
 */
 #include "core_philox.h"
 

@@ -2,19 +2,16 @@
 ** core_simd.h: one vector source, several instruction sets, chosen at run time.
 **
 ** A kernel is an always-inline body of plain loops that the compiler vectorises.  PLLM_KERNEL compiles the body once
-*for
-** the baseline and, on x86-64, once for AVX2 and once for AVX-512, and makes a function that calls the best one this
-** machine has.  Multiplications and additions are never fused (-ffp-contract=off) and every body fixes its own order
-*of
-** operations, so all variants give the same bits.
+** for the baseline and, on x86-64, once for AVX2 and once for AVX-512, and makes a function that calls the best one
+** this machine has.  Multiplications and additions are never fused (-ffp-contract=off) and every body fixes its own
+** order of operations, so all variants give the same bits.
 **
 **     static PLLM_INLINE void twice_body(double *x, size_t n) { for (size_t i = 0; i < n; i++) x[i] += x[i]; }
 **     PLLM_KERNEL(twice, (double *x, size_t n), (x, n))
 **     ... twice(x, n);
 **
 ** gcc's cost model at -O2 vectorises only loops whose trip count is a known multiple of the vector: write the hot
-*loop
-** over blocks of PLLM_BLOCK (long enough not to be unrolled flat), and a rest loop behind it.
+** loop over blocks of PLLM_BLOCK (long enough not to be unrolled flat), and a rest loop behind it.
 */
 #ifndef PLLM_CORE_SIMD_H
 #define PLLM_CORE_SIMD_H

@@ -31,9 +31,10 @@ PllmStatus pllm_population_check(const PllmPopulation *p, PllmError *err) {
     return pllm_fail(err, PLLM_INVALID, "min_distance is %g; a number from 0 to 2 is allowed", p->min_distance);
   if (!(p->drift >= 0.0 && p->drift <= PLLM_MAX_DRIFT))
     return pllm_fail(err, PLLM_INVALID, "drift is %g; a number from 0 to %g is allowed", p->drift, PLLM_MAX_DRIFT);
-  if (p->first < 0 || p->first > PLLM_MAX_USERS)
-    return pllm_fail(err, PLLM_INVALID, "first is %lld; 0 to %lld is allowed", (long long)p->first,
-                     (long long)PLLM_MAX_USERS);
+  if (p->first < 0 || p->first > PLLM_MAX_USERS - p->count)
+    return pllm_fail(err, PLLM_INVALID,
+                     "first is %lld; 0 to %lld is allowed, so that first + count stays within 2^53",
+                     (long long)p->first, (long long)(PLLM_MAX_USERS - p->count));
   if (p->generator == PLLM_GENERATOR_NUMPY) {
     if (p->first != 0)
       return pllm_fail(err, PLLM_INVALID,

@@ -71,6 +71,7 @@ int pllm_ext_module(PllmConn *conn, const char *name, const sqlite3_module *modu
 int pllm_ext_init_vector(PllmConn *conn, char **error);
 int pllm_ext_init_config(PllmConn *conn, char **error);
 int pllm_ext_init_neighbors(PllmConn *conn, char **error);
+int pllm_ext_init_users(PllmConn *conn, char **error);
 int pllm_ext_init_text(PllmConn *conn, char **error);
 
 /* ---- ext_err.c: one outlet for errors ------------------------------------------------------------------------- */

@@ -34,6 +34,7 @@ PLLM_EXPORT int sqlite3_personalllm_init(sqlite3 *db, char **error, const sqlite
       pllm_ext_init_vector,
       pllm_ext_init_config,
       pllm_ext_init_neighbors,
+      pllm_ext_init_users,
       pllm_ext_init_text,
   };
   PllmConn *conn;

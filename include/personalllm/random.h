@@ -4,11 +4,10 @@
 ** Two families that never mix:
 **
 **  - RandomState: numpy's legacy generator, bit for bit.  Published personas and interaction databases were drawn
-*with
-**    it, so it exists to reproduce them.  Sequential: draw n needs all draws before it.
+**    with it, so it exists to reproduce them.  Sequential: draw n needs all draws before it.
 **  - Philox4x32-10 (Salmon, Moraes, Dror, Shaw: "Parallel random numbers: as easy as 1, 2, 3", SC11): a keyed
-*bijection of
-**    128-bit counters.  Every draw has an address, so any of them can be made alone, in any order, on any thread.
+**    bijection of 128-bit counters.  Every draw has an address, so any of them can be made alone, in any order, on
+**    any thread.
 **
 ** Three layers, each tested alone: raw 32-bit streams; streams to doubles and bounded integers; distributions
 ** (core_dist.c, frozen).
@@ -40,11 +39,10 @@ void pllm_philox4x32(const uint32_t counter[4], const uint32_t key[2], uint32_t 
 ** How this library addresses its philox draws.  Frozen: changing any of it would change users everyone has drawn.
 **
 **   key     = { seed, purpose }                          the seed the user gave; what the draw is for
-**   counter = { id low, id high, index, attempt }        usually the user_id; which draw; 0, 1, ... of a rejection
-*loop
+**   counter = { id low, id high, index, attempt }        usually the user_id; which draw; attempt of a rejection loop
 */
 typedef enum PllmPurpose {
-  PLLM_PURPOSE_WEIGHTS = 1, /* w_a of a user: index = position of the reward model */
+  PLLM_PURPOSE_WEIGHTS = 1, /* w_a of a user: index and attempt as D2 of core_dirichlet.c says */
   PLLM_PURPOSE_DRIFT = 2,   /* w_b, where a drifting user is heading: likewise */
   PLLM_PURPOSE_PROMPT = 3,  /* which prompts a user meets */
   PLLM_PURPOSE_SHOWN = 4,   /* which responses are shown */
@@ -99,8 +97,7 @@ double pllm_random_gamma(PllmRandomState *rs, double shape);
 /*
 ** dirichlet(alpha) into weights[n]: n gammas in order, times the reciprocal of their sum (in order).  Returns 0 where
 ** that is not finite because every gamma underflowed (numpy gives NaN there); weights are then not usable.  The
-*values are
-** numpy's up to the C library's log and pow: the same bits on the same libm, else within 1e-12 relative.
+** values are numpy's up to the C library's log and pow: the same bits on the same libm, else within 1e-12 relative.
 */
 int pllm_random_dirichlet(PllmRandomState *rs, const double *alpha, size_t n, double *weights);
 

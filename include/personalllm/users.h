@@ -51,8 +51,7 @@ PllmStatus pllm_population_check(const PllmPopulation *population, PllmError *er
 **  - philox: users are drawn where they are asked for; no memory grows with the population.
 **  - numpy: users come in sequence, so the reader keeps generator states at regular intervals (at most 2,048, the
 **    interval doubling as the sequence grows) and the blocks read last (8 MiB): going back costs at most one
-*interval.
-**    About 13 MiB however many users.
+**    interval.  About 13 MiB however many users.
 **  - min_distance: the survivors' weights are kept (at most 50,000 users).
 */
 typedef struct PllmUsers PllmUsers;
@@ -69,8 +68,7 @@ int64_t pllm_users_first(const PllmUsers *users);
 /*
 ** The weights of users user_id .. user_id + count - 1 at a turn (>= 1), into weights[count][n_models].  known[i] is 0
 ** where numpy's draws all underflow (numpy gives NaN): that row is then all zero.  known may be NULL.  All ids must
-*be of
-** the population.  Polls run between blocks.
+** be of the population.  Polls run between blocks.
 */
 PllmStatus pllm_users_read(PllmUsers *users, int64_t user_id, size_t count, int64_t turn, double *weights,
                            unsigned char *known, const PllmRun *run, PllmError *err);
@@ -82,10 +80,8 @@ PllmStatus pllm_users_philox_batch(const PllmPopulation *population, int64_t use
 /*
 ** The published near-duplicate filter on weights[count][n]: in index order, user i survives unless an earlier
 ** survivor is at a Euclidean distance (squares summed in position order) strictly below min_distance.  A row with
-*known = 0
-** is near to nothing (NaN compares so).  Survivors' indices go to keep[count] in order, their number to *kept.
-*Memory:
-** one byte per user; time: count times survivors, on run's threads; the result does not depend on them.
+** known = 0 is near to nothing (NaN compares so).  Survivors' indices go to keep[count] in order, their number to
+** *kept.  Memory: one byte per user; time: count times survivors, on run's threads; the result does not depend on them.
 */
 PllmStatus pllm_users_filter(const double *weights, const unsigned char *known, size_t count, int n,
                              double min_distance, uint32_t *keep, size_t *kept, const PllmRun *run, PllmError *err);

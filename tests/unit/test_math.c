@@ -120,12 +120,14 @@ static void test_frozen(void) {
     fill_exp();
     pllm_exp_n(out, in, N - 3);
     h = hash(out, N - 3);
-    tap_check(h == 0x2f6c4f7be33c0aadu, "%s gives the frozen bits of exp (%016llx)", name[isa], (unsigned long long)h);
+    tap_check(h == 0x2f6c4f7be33c0aadu, "%s gives the frozen bits of exp (%016llx)", name[isa],
+              (unsigned long long)h);
     fill_log();
     for (int i = 0; i < N; i++) in[i] = in[i] > 0 ? in[i] : 1.0;
     pllm_log_n(in, in, N - 3);
     h = hash(in, N - 3);
-    tap_check(h == 0x4dfc736635e34bedu, "%s gives the frozen bits of log (%016llx)", name[isa], (unsigned long long)h);
+    tap_check(h == 0x4dfc736635e34bedu, "%s gives the frozen bits of log (%016llx)", name[isa],
+              (unsigned long long)h);
   }
   pllm_core_isa_limit(PLLM_ISA_AVX512);
 }

@@ -38,7 +38,9 @@ static void test_checks(void) {
   BAD(p.drift = .1, "drift needs generator=philox");
   BAD(p.first = 1, "generator=philox can begin anywhere");
   BAD((p.generator = PLLM_GENERATOR_PHILOX, p.drift = NAN), "drift is");
-  BAD((p.generator = PLLM_GENERATOR_PHILOX, p.first = -1), "first is -1");
+  BAD((p.generator = PLLM_GENERATOR_PHILOX, p.first = -1),
+      "first is -1; 0 to 9007199254739992 is allowed, so that first + count stays within 2^53");
+  BAD((p.generator = PLLM_GENERATOR_PHILOX, p.first = PLLM_MAX_USERS - 999), "first is 9007199254739993");
   BAD((p.generator = PLLM_GENERATOR_PHILOX, p.min_distance = .1), "min_distance needs generator=numpy");
 }
 
