@@ -12,6 +12,7 @@
 #ifndef PERSONALLLM_H
 #define PERSONALLLM_H
 
+#include "personalllm/adapt.h"
 #include "personalllm/base.h"
 #include "personalllm/json.h"
 #include "personalllm/kernel.h"

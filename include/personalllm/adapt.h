@@ -1,0 +1,114 @@
+/*
+** adapt.h: estimate one user's weights from a few feedbacks.
+**
+** Feedback comes in one of three forms: preferences between two responses, choice sets (everything that was shown,
+*with
+** the best and the worst marked), ratings.  An estimator turns the feedback of one user into a weight vector in the
+** space of the features, so that the canonical utility of weights and features ranks responses for that user.
+**
+** Rules that hold for every method:
+**   - equal rows give equal bits in whatever order they were added (half_life on pairs and ratings excepted: there
+*the
+**     order of adding is the age);
+**   - features times a constant c > 0 change no ranking, and neither 1e300 nor 1e-300 overflows;
+**   - rows without a label say nothing: only such rows give the method's answer to no feedback at all.
+*/
+#ifndef PERSONALLLM_ADAPT_H
+#define PERSONALLLM_ADAPT_H
+
+#include "parallel.h"
+#include "vector.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef enum PllmForm {
+  PLLM_PAIRS,   /* adapt_user: chosen over rejected */
+  PLLM_CHOICES, /* adapt_user_choices: all rows of a choice set, best and worst marked */
+  PLLM_RATINGS  /* adapt_user_ratings: features and a number */
+} PllmForm;
+
+typedef enum PllmLabel { PLLM_SHOWN, PLLM_BEST, PLLM_WORST } PllmLabel;
+
+typedef enum PllmMethod {
+  PLLM_METHOD_SUM,    /* sum of chosen minus rejected (facts 7.5) */
+  PLLM_METHOD_UNIFORM /* 1/dim each, whatever was said: the no-personalisation baseline */
+} PllmMethod;
+
+/* Resolved options; make them with pllm_adapt_options.  Plain data: copy freely, nothing to free. */
+typedef struct PllmAdaptOptions {
+  PllmForm form;
+  PllmMethod method;
+  PllmVectorType type; /* of feature BLOBs, 0 when not said */
+  size_t dim;          /* of feature vectors, 0 when not said */
+  double half_life;    /* 0: feedback does not age */
+} PllmAdaptOptions;
+
+/*
+** Parse JSON text (NULL: all defaults) for a form into *options.  PLLM_INVALID for what pllm_options_parse refuses
+*and
+** for a method or option that does not go with the form or method.  O(bytes).
+*/
+PllmStatus pllm_adapt_options(PllmForm form, const char *text, size_t bytes, PllmAdaptOptions *options,
+                              PllmError *err);
+
+/* What persona_methods() lists: the table that pllm_adapt_options parses by. */
+typedef struct PllmAdaptMethod {
+  const char *name;
+  PllmMethod method;
+  unsigned forms;       /* 1 << PLLM_PAIRS | ... */
+  const char *features; /* feature spaces it is meant for */
+  const char *summary;
+} PllmAdaptMethod;
+typedef struct PllmAdaptOption {
+  const char *name;
+  unsigned methods; /* 1 << PLLM_METHOD_SUM | ... */
+  unsigned forms;
+  const char *accepts;       /* e.g. "a number above 0" */
+  const char *default_value; /* as JSON text */
+} PllmAdaptOption;
+size_t pllm_adapt_methods(const PllmAdaptMethod **methods);
+size_t pllm_adapt_known_options(const PllmAdaptOption **options);
+
+/*
+** One user's feedback, rows in the order they were added.  Rows are copied.  All rows of one builder have one
+** dimension; a row of another is PLLM_INVALID with both lengths.  An emptied builder takes any dimension again.
+*/
+typedef struct PllmFeedback PllmFeedback;
+PllmFeedback *pllm_feedback_new(PllmForm form); /* NULL when out of memory */
+void pllm_feedback_free(PllmFeedback *feedback);
+void pllm_feedback_clear(PllmFeedback *feedback); /* drop the rows, keep the memory */
+
+/* f32 says that a vector came as an f32 BLOB: one such row makes the features embeddings. */
+PllmStatus pllm_feedback_add_pair(PllmFeedback *feedback, const double *chosen, const double *rejected, size_t dim,
+                                  int f32, PllmError *err);
+PllmStatus pllm_feedback_add_choice(PllmFeedback *feedback, int64_t choice_set, const double *features, size_t dim,
+                                    int f32, PllmLabel label, PllmError *err);
+/* rated = 0: shown but not rated */
+PllmStatus pllm_feedback_add_rating(PllmFeedback *feedback, const double *features, size_t dim, int f32,
+                                    double rating, int rated, PllmError *err);
+/* Forget the oldest row: windows.  Amortised O(dim). */
+void pllm_feedback_remove_first(PllmFeedback *feedback);
+size_t pllm_feedback_count(const PllmFeedback *feedback);
+size_t pllm_feedback_dim(const PllmFeedback *feedback);
+
+/*
+** The estimate from at least one row into weights[dim].  PLLM_INVALID when a choice set has two best or two worst;
+** contradictory tastes are no error.
+*/
+PllmStatus pllm_adapt(const PllmAdaptOptions *options, const PllmFeedback *feedback, double *weights, PllmError *err);
+
+/*
+** The same for many users on several threads: weights of user i to weights + i*dim; users without rows are left
+*alone.
+** Every builder with rows has dimension dim.  Bit-equal to pllm_adapt for any number of threads.  On PLLM_INVALID
+** *failed is the lowest user whose rows are wrong.
+*/
+PllmStatus pllm_adapt_batch(const PllmAdaptOptions *options, PllmFeedback *const *feedback, size_t users, size_t dim,
+                            double *weights, size_t *failed, const PllmRun *run, PllmError *err);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
