@@ -70,6 +70,9 @@ int pllm_ext_module(PllmConn *conn, const char *name, const sqlite3_module *modu
 /* Each family's init, called by ext_main.c in this order. */
 int pllm_ext_init_vector(PllmConn *conn, char **error);
 int pllm_ext_init_config(PllmConn *conn, char **error);
+int pllm_ext_init_adapt(PllmConn *conn, char **error);
+int pllm_ext_init_adapt_table(PllmConn *conn, char **error);
+int pllm_ext_init_methods(PllmConn *conn, char **error);
 int pllm_ext_init_neighbors(PllmConn *conn, char **error);
 int pllm_ext_init_users(PllmConn *conn, char **error);
 int pllm_ext_init_text(PllmConn *conn, char **error);
