@@ -20,6 +20,7 @@
 #include "personalllm/parallel.h"
 #include "personalllm/random.h"
 #include "personalllm/scores.h"
+#include "personalllm/store.h"
 #include "personalllm/style.h"
 #include "personalllm/text.h"
 #include "personalllm/users.h"

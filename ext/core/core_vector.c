@@ -129,6 +129,26 @@ PllmStatus pllm_vector_dim(const void *blob, size_t bytes, PllmVectorType type, 
   return PLLM_OK;
 }
 
+/* The high word of an ordinary double is an ordinary float, its low word is noise: any bit pattern at all. */
+PllmStatus pllm_vector_guard_f32(const void *blob, size_t bytes, PllmError *err) {
+  const unsigned char *p = blob;
+  size_t dim = bytes / 8, absurd = 0;
+  if (bytes % 8 != 0) return PLLM_OK;
+  for (size_t i = 0; i < dim; i++) {
+    double x = fabs(load_f64(p + 8 * i));
+    if (x != 0 && !(x >= 1e-8 && x <= 1e4)) return PLLM_OK;
+  }
+  for (size_t i = 0; i < 2 * dim; i++) {
+    double x = fabs((double)load_f32(p + 4 * i));
+    absurd += x != 0 && !(x >= 1e-15 && x <= 1e9);
+  }
+  if (absurd == 0) return PLLM_OK;
+  return pllm_fail(err, PLLM_INVALID,
+                   "these %zu bytes are ordinary numbers as f64 but not as f32, and f32 is required "
+                   "(persona_vector(x, 'f64', 'f32') converts)",
+                   bytes);
+}
+
 double pllm_utility(const double *weights, const double *features, size_t dim) {
   double sum = 0;
   for (size_t b = 0; b < dim; b++) {

@@ -70,6 +70,8 @@ int pllm_ext_module(PllmConn *conn, const char *name, const sqlite3_module *modu
 /* Each family's init, called by ext_main.c in this order. */
 int pllm_ext_init_vector(PllmConn *conn, char **error);
 int pllm_ext_init_config(PllmConn *conn, char **error);
+int pllm_ext_init_prompts(PllmConn *conn, char **error);
+int pllm_ext_init_responses(PllmConn *conn, char **error);
 int pllm_ext_init_adapt(PllmConn *conn, char **error);
 int pllm_ext_init_adapt_table(PllmConn *conn, char **error);
 int pllm_ext_init_methods(PllmConn *conn, char **error);
@@ -139,6 +141,57 @@ void pllm_ext_table_free(PllmExtTable *table);
 ** text is no identifier or there is no such table or view.
 */
 PllmStatus pllm_ext_table_find(sqlite3 *db, const char *text, const char *near, PllmExtTable *table, PllmError *err);
+
+/* ---- vt_prompts.c, vt_responses.c: the persistent tables (ext_store.h holds what only they share) -------------- */
+
+/*
+** The reward models of a persona_responses table in the order of its vectors, read from its shadow table.
+** PLLM_INVALID when `responses` is no such table.  *names and the array are freed with pllm_ext_names_free.
+*/
+PllmStatus pllm_ext_responses_models(sqlite3 *db, const PllmExtTable *responses, char ***names, int *count,
+                                     PllmError *err);
+void pllm_ext_names_free(char **names, int count);
+
+/* ---- ext_scores.c: the columnar score store ---------------------------------------------------------------------- */
+
+/*
+** One scan's view of a persona_responses table: all its fully scored responses as they are in the snapshot of the
+** statement that is running.  It never changes while it is open, whatever is written meanwhile; stores are cached on
+** the connection and shared, so opening again without a write between costs microseconds.  It keeps a read statement
+** open on the table's database: open it in begin (xFilter), close it in end.
+*/
+typedef struct PllmExtScores {
+  PllmScores view;                  /* splits come from the prompts table; without one every split is -1 */
+  const char *const *reward_models; /* [view.n_models] */
+  const PllmExtTable *table;        /* the responses table */
+  struct PllmExtScoresPart *part;   /* private to ext_scores.c */
+} PllmExtScores;
+
+/* raw: the scores as the reward models returned them, otherwise (raw - mean) / sd from reward_models.  *out is NULL
+** on failure. */
+PllmStatus pllm_ext_scores_open(PllmConn *conn, const PllmExtTable *responses, int raw, PllmExtScores **out,
+                                PllmError *err);
+void pllm_ext_scores_close(PllmExtScores *scores); /* NULL is fine */
+
+/*
+** Embeddings of the responses of the view: *matrix is [n_responses][*dim], *present[i] says whether response i has one
+** (its row is zero otherwise); *dim is 0 when the table holds none.  Loaded at the first call, then kept with the
+** store; valid until close.
+*/
+PllmStatus pllm_ext_scores_embeddings(PllmExtScores *scores, size_t *dim, const float **matrix,
+                                      const uint8_t **present, PllmError *err);
+/* The same for the prompts of the view, from the prompts table: [n_prompts][*dim].  Loaded once for this scan. */
+PllmStatus pllm_ext_scores_prompt_embeddings(PllmExtScores *scores, size_t *dim, const float **matrix,
+                                             const uint8_t **present, PllmError *err);
+
+/*
+** The index of a split in view.split_names; NULL (all prompts, also those in no split) gives PLLM_EXT_SPLIT_ALL.  An
+** unknown one is PLLM_INVALID, listing the splits and how many prompts each has.
+*/
+#define PLLM_EXT_SPLIT_ALL (-2)
+PllmStatus pllm_ext_split_find(const PllmExtScores *scores, const char *split, int *index, PllmError *err);
+/* Is prompt p of the view within the split that pllm_ext_split_find gave? */
+#define PLLM_EXT_IN_SPLIT(scores, p, index) ((index) == PLLM_EXT_SPLIT_ALL || (scores)->view.split[p] == (index))
 
 /* ---- ext_tvf.c: table-valued functions ----------------------------------------------------------------------------
  */

@@ -33,6 +33,8 @@ PLLM_EXPORT int sqlite3_personalllm_init(sqlite3 *db, char **error, const sqlite
   static int (*const families[])(PllmConn *, char **) = {
       pllm_ext_init_vector,
       pllm_ext_init_config,
+      pllm_ext_init_prompts,
+      pllm_ext_init_responses,
       pllm_ext_init_adapt,
       pllm_ext_init_adapt_table,
       pllm_ext_init_methods,

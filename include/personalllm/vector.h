@@ -45,6 +45,12 @@ PllmStatus pllm_vector_dim(const void *blob, size_t bytes, PllmVectorType type, 
                            PllmError *err);
 
 /*
+** PLLM_INVALID when a BLOB that was taken for f32 looks like misread f64 numbers: read as f64 every number is zero or
+** of ordinary size (1e-8..1e4), read as f32 some are not finite or absurd (above 1e9, or below 1e-15 and not zero).
+*/
+PllmStatus pllm_vector_guard_f32(const void *blob, size_t bytes, PllmError *err);
+
+/*
 ** The canonical utility: the sum in position order of weights[b]*features[b], each product and sum rounded to f64, no
 ** fused multiply-add (facts 1.7: R_u(x,y) = sum_b w_u[b] s_b(x,y)).  Every choice in this library is decided by it.
 */
