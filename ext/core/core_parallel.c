@@ -10,19 +10,22 @@
 #include <stdatomic.h>
 #include <unistd.h>
 
-typedef struct Job {
+typedef struct Worker {
+  pthread_t thread;
+  PllmJob *job;
+  int number;
+} Worker;
+
+struct PllmJob {
   atomic_size_t next; /* first item not handed out */
   atomic_int stop;    /* the poll asked to stop: hand out no more */
   size_t count, chunk;
   void (*body)(void *arg, size_t begin, size_t end, int worker);
   void *arg;
-} Job;
-
-typedef struct Worker {
-  pthread_t thread;
-  Job *job;
-  int number;
-} Worker;
+  const PllmRun *run;
+  int started; /* helper threads at work */
+  Worker workers[PLLM_MAX_THREADS];
+};
 
 int pllm_cores(void) {
   long n = sysconf(_SC_NPROCESSORS_ONLN);
@@ -41,7 +44,7 @@ PllmStatus pllm_poll(const PllmRun *run, PllmError *err) {
 }
 
 /* Take and run one piece; false when none is left. */
-static int run_piece(Job *job, int worker) {
+static int run_piece(PllmJob *job, int worker) {
   size_t begin;
   if (atomic_load_explicit(&job->stop, memory_order_relaxed)) return 0;
   begin = atomic_fetch_add(&job->next, job->chunk);
@@ -57,27 +60,75 @@ static void *worker_main(void *arg) {
   return NULL;
 }
 
-PllmStatus pllm_parallel(const PllmRun *run, size_t count, size_t chunk,
-                         void (*body)(void *arg, size_t begin, size_t end, int worker), void *arg, PllmError *err) {
-  Worker workers[PLLM_MAX_THREADS];
-  int threads = pllm_run_threads(run), started = 0, i;
+/* Fill *job and start its helpers; a thread that cannot be started leaves its share to the others. */
+static PllmStatus start(PllmJob *job, const PllmRun *run, size_t count, size_t chunk,
+                        void (*body)(void *arg, size_t begin, size_t end, int worker), void *arg, PllmError *err) {
+  int threads = pllm_run_threads(run);
   size_t pieces;
-  PllmStatus status = PLLM_OK;
-  Job job = {.count = count, .chunk = chunk, .body = body, .arg = arg};
   if (chunk == 0 || count > SIZE_MAX - (size_t)(PLLM_MAX_THREADS + 1) * chunk)
     return pllm_fail(err, PLLM_INTERNAL, "pllm_parallel: chunk out of range");
+  atomic_init(&job->next, 0);
+  atomic_init(&job->stop, 0);
+  job->count = count;
+  job->chunk = chunk;
+  job->body = body;
+  job->arg = arg;
+  job->run = run;
+  job->started = 0;
   pieces = count / chunk + (count % chunk != 0);
   if ((size_t)threads > pieces) threads = (int)pieces;
-  for (i = 1; i < threads; i++) {
-    workers[started].job = &job;
-    workers[started].number = i;
-    if (pthread_create(&workers[started].thread, NULL, worker_main, &workers[started])) break;
-    started++;
+  for (int i = 1; i < threads; i++) {
+    Worker *w = &job->workers[job->started];
+    w->job = job;
+    w->number = i;
+    if (pthread_create(&w->thread, NULL, worker_main, w)) break;
+    job->started++;
   }
+  return PLLM_OK;
+}
+
+static void wait_for_helpers(PllmJob *job) {
+  for (int i = 0; i < job->started; i++) pthread_join(job->workers[i].thread, NULL);
+}
+
+static PllmStatus finish(PllmJob *job, PllmError *err) {
+  PllmStatus status;
   do {
-    status = pllm_poll(run, err);
-    if (status != PLLM_OK) atomic_store(&job.stop, 1);
-  } while (status == PLLM_OK && run_piece(&job, 0));
-  for (i = 0; i < started; i++) pthread_join(workers[i].thread, NULL);
+    status = pllm_poll(job->run, err);
+    if (status != PLLM_OK) atomic_store(&job->stop, 1);
+  } while (status == PLLM_OK && run_piece(job, 0));
+  wait_for_helpers(job);
   return status;
+}
+
+PllmStatus pllm_parallel(const PllmRun *run, size_t count, size_t chunk,
+                         void (*body)(void *arg, size_t begin, size_t end, int worker), void *arg, PllmError *err) {
+  PllmJob job;
+  PllmStatus status = start(&job, run, count, chunk, body, arg, err);
+  return status == PLLM_OK ? finish(&job, err) : status;
+}
+
+PllmStatus pllm_job_start(const PllmRun *run, size_t count, size_t chunk,
+                          void (*body)(void *arg, size_t begin, size_t end, int worker), void *arg, PllmJob **job,
+                          PllmError *err) {
+  PllmJob *fresh = pllm_alloc(1, sizeof *fresh);
+  PllmStatus status = fresh ? start(fresh, run, count, chunk, body, arg, err) : pllm_fail_nomem(err);
+  if (status == PLLM_OK)
+    *job = fresh;
+  else
+    pllm_free(fresh);
+  return status;
+}
+
+PllmStatus pllm_job_join(PllmJob *job, PllmError *err) {
+  PllmStatus status = finish(job, err);
+  pllm_free(job);
+  return status;
+}
+
+void pllm_job_cancel(PllmJob *job) {
+  if (!job) return;
+  atomic_store(&job->stop, 1);
+  wait_for_helpers(job);
+  pllm_free(job);
 }

@@ -40,6 +40,19 @@ PllmStatus pllm_poll(const PllmRun *run, PllmError *err);
 PllmStatus pllm_parallel(const PllmRun *run, size_t count, size_t chunk,
                          void (*body)(void *arg, size_t begin, size_t end, int worker), void *arg, PllmError *err);
 
+/*
+** The same in two halves, for a pipeline: start hands the pieces to threads - 1 helper threads and returns, the
+** calling thread does something else, then join takes whatever pieces are left and waits for the helpers.  run must
+** stay valid until then.  With one thread all the work happens in join.  cancel (instead of join) hands out no more
+** pieces, waits for those at work and frees the job; on failure of start there is no job.
+*/
+typedef struct PllmJob PllmJob;
+PllmStatus pllm_job_start(const PllmRun *run, size_t count, size_t chunk,
+                          void (*body)(void *arg, size_t begin, size_t end, int worker), void *arg, PllmJob **job,
+                          PllmError *err);
+PllmStatus pllm_job_join(PllmJob *job, PllmError *err);
+void pllm_job_cancel(PllmJob *job); /* NULL is accepted */
+
 #ifdef __cplusplus
 }
 #endif

@@ -44,6 +44,29 @@ static int stop_now(void *arg) {
   return 1;
 }
 
+static void test_job(void) {
+  for (int threads = 1; threads <= 4; threads += 3) {
+    static Sum s;
+    PllmRun run = {.threads = threads};
+    PllmError err;
+    PllmJob *job = NULL;
+    int good = 1;
+    memset(&s, 0, sizeof s);
+    tap_check(pllm_job_start(&run, 1000, 3, add, &s, &job, &err) == PLLM_OK && pllm_job_join(job, &err) == PLLM_OK,
+              "a job in two halves on %d threads", threads);
+    for (int i = 0; i < 1000; i++) good &= atomic_load(&s.seen[i]) == 1;
+    tap_check(good, "does every item once");
+    memset(&s, 0, sizeof s);
+    if (pllm_job_start(&run, 1000, 3, add, &s, &job, &err) == PLLM_OK) pllm_job_cancel(job);
+    for (int i = 0; i < 1000; i++) good &= atomic_load(&s.seen[i]) <= 1;
+    tap_check(good, "a cancelled job does no item twice");
+    pllm_job_cancel(NULL);
+    run.poll = stop_now;
+    if (pllm_job_start(&run, 1000, 3, add, &s, &job, &err) == PLLM_OK)
+      tap_fails(pllm_job_join(job, &err), PLLM_INTERRUPTED, &err, "interrupted");
+  }
+}
+
 static void test_parallel(void) {
   for (int threads = 1; threads <= 9; threads += 4) {
     static Sum s;
@@ -64,5 +87,6 @@ int main(void) {
   test_memory();
   test_errors();
   test_parallel();
+  test_job();
   return tap_done();
 }
