@@ -14,7 +14,9 @@
 
 #include "personalllm/adapt.h"
 #include "personalllm/base.h"
+#include "personalllm/dataset.h"
 #include "personalllm/json.h"
+#include "personalllm/jsonl.h"
 #include "personalllm/kernel.h"
 #include "personalllm/neighbors.h"
 #include "personalllm/parallel.h"

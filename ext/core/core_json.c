@@ -22,7 +22,7 @@ static const PllmJson *wrap(const cJSON *json) {
 }
 
 /* Length of the valid UTF-8 sequence at p, 0 if none (overlong, surrogate, beyond U+10FFFF and cut-off ones fail). */
-static size_t utf8_length(const unsigned char *p, size_t left) {
+size_t pllm_core_utf8(const unsigned char *p, size_t left) {
   static const uint32_t least[5] = {0, 0, 0x80, 0x800, 0x10000};
   uint32_t point;
   size_t n;
@@ -37,12 +37,28 @@ static size_t utf8_length(const unsigned char *p, size_t left) {
   return point < least[n] || point > 0x10FFFF || (point >= 0xD800 && point <= 0xDFFF) ? 0 : n;
 }
 
+/* Bytes from p on that need no look: neither NUL, nor a backslash, nor above 0x7F.  Eight at a time; may stop early. */
+static size_t plain_bytes(const unsigned char *p, size_t left) {
+  const uint64_t ones = UINT64_C(0x0101010101010101), high = ones << 7;
+  size_t n = 0;
+  for (; left - n >= 8; n += 8) {
+    uint64_t word, slash;
+    memcpy(&word, p + n, 8);
+    slash = word ^ (ones * '\\');
+    /* (x - 1) & ~x has its high bit set where a byte is 0 (or above a byte that is) */
+    if ((word | ((word - ones) & ~word) | ((slash - ones) & ~slash)) & high) break;
+  }
+  return n;
+}
+
 static PllmStatus check_text(const char *text, size_t bytes, PllmError *err) {
   const unsigned char *p = (const unsigned char *)text;
   for (size_t i = 0; i < bytes;) {
-    size_t n = 1;
+    size_t n = plain_bytes(p + i, bytes - i);
+    if ((i += n) == bytes) break;
+    n = 1;
     if (p[i] >= 0x80) {
-      n = utf8_length(p + i, bytes - i);
+      n = pllm_core_utf8(p + i, bytes - i);
       if (n == 0) return pllm_fail(err, PLLM_INVALID, "invalid UTF-8 at byte %zu", i);
     } else if (p[i] == 0) {
       return pllm_fail(err, PLLM_INVALID, "a NUL byte at byte %zu", i);
@@ -63,11 +79,13 @@ PllmStatus pllm_json_parse(const char *text, size_t bytes, PllmJson **json, Pllm
   if (status != PLLM_OK) return status;
   root = cJSON_ParseWithLengthOpts(text, bytes, &end, 0);
   if (!root) {
-    size_t at = end && end >= text ? (size_t)(end - text) : 0;
+    size_t at = end && end >= text ? (size_t)(end - text) : 0, n;
     /* cJSON reports its last byte for a text that stops too soon */
     if (at + 1 >= bytes)
       return pllm_fail(err, PLLM_INVALID, "not JSON: it is cut off or wrong at its end (%zu bytes)", bytes);
-    return pllm_fail(err, PLLM_INVALID, "not JSON: unexpected \"%.12s\" at byte %zu", text + at, at);
+    n = bytes - at < 12 ? bytes - at : 12; /* whole characters only */
+    while (n > 0 && at + n < bytes && ((unsigned char)text[at + n] & 0xC0) == 0x80) n--;
+    return pllm_fail(err, PLLM_INVALID, "not JSON: unexpected \"%.*s\" at byte %zu", (int)n, text + at, at);
   }
   while (end < text + bytes && (*end == ' ' || *end == '\t' || *end == '\n' || *end == '\r')) end++;
   if (end < text + bytes) {
@@ -171,17 +189,6 @@ PllmStatus pllm_json_vector(const char *text, size_t bytes, double **numbers, si
   *numbers = out;
   *dim = n;
   return PLLM_OK;
-}
-
-void pllm_number_text(double x, char out[32]) {
-  /* 17 digits always suffice; fewer are tried first so that 0.1 prints as 0.1. */
-  for (int digits = 15; digits <= 17; digits++) {
-    double back;
-    snprintf(out, 32, "%.*g", digits, x);
-    if (digits == 17 || (sscanf(out, "%lf", &back) == 1 && back == x)) break;
-  }
-  for (char *p = out; *p; p++)
-    if (*p == ',') *p = '.'; /* the host may have set a locale with a decimal comma */
 }
 
 /* ---- options ---- */

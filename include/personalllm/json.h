@@ -57,6 +57,8 @@ PllmStatus pllm_json_vector(const char *text, size_t bytes, double **numbers, si
 
 /* Shortest decimal form of x that reads back as the same double, into out[32]; JSON-valid for finite x. */
 void pllm_number_text(double x, char out[32]);
+/* The same for an f32: the text reads back, as a double rounded to f32, as the same f32. */
+void pllm_number_text_f32(float x, char out[32]);
 
 /*
 ** Options: a JSON object checked against a static list of what is known.
