@@ -74,9 +74,8 @@ static PllmStatus group_open(Group *g, PllmForm form, const PllmExtTrailing *tra
   PllmStatus status;
   g->rows.numbered = 1;
   status = pllm_ext_rows_open(&g->rows, form, trailing->options, trailing->model, err);
-  if (status == PLLM_INVALID)
-    return pllm_error_prefix(err, "argument %d (%s)", trailing->model ? trailing->model_at : trailing->options_at,
-                             trailing->model ? "model" : "options");
+  if (status == PLLM_INVALID && trailing->model)
+    return pllm_error_prefix(err, "argument %d (model)", trailing->model_at);
   if (status != PLLM_OK) return status;
   if (trailing->options) {
     g->options_bytes = sqlite3_value_bytes(trailing->options);

@@ -210,8 +210,6 @@ static PllmStatus read_arguments(PllmTvfCursor *cursor, PllmExtTrailing *trailin
                      "arguments 2 and 3 are both text; options are one JSON text, a model is one BLOB");
   trailing->model = t2 == SQLITE_BLOB ? second : NULL;
   trailing->options = t3 == SQLITE_TEXT ? third : t2 == SQLITE_TEXT ? second : NULL;
-  trailing->model_at = 2;
-  trailing->options_at = t3 == SQLITE_TEXT ? 3 : 2;
   return PLLM_OK;
 }
 
@@ -248,9 +246,7 @@ static PllmStatus adaptBegin(PllmTvfCursor *cursor, PllmError *err) {
   if (status == PLLM_INVALID) return pllm_error_prefix(err, "argument 1 (source)");
   if (status != PLLM_OK) return status;
   status = pllm_ext_rows_open(&scan->rows, form, trailing.options, trailing.model, err);
-  if (status == PLLM_INVALID)
-    return pllm_error_prefix(err, "argument %d (%s)", trailing.model ? trailing.model_at : trailing.options_at,
-                             trailing.model ? "model" : "options");
+  if (status == PLLM_INVALID && trailing.model) return pllm_error_prefix(err, "argument 2 (model)");
   if (status != PLLM_OK) return status;
   scan->n_values = pllm_ext_form_columns(form);
   by_turn = form != PLLM_CHOICES && scan->rows.options.half_life > 0;
