@@ -15,7 +15,7 @@
 
 /* ---- names ---- */
 
-void pllm_names_free(PllmNames *names) {
+void pllm_name_list_free(PllmNameList *names) {
   for (size_t i = 0; i < names->count; i++) pllm_free(names->name[i]);
   pllm_free(names->name);
   memset(names, 0, sizeof *names);
@@ -30,13 +30,13 @@ static int same_name(const char *a, const char *b) {
   return lower(*a) == lower(*b);
 }
 
-long pllm_names_find(const PllmNames *names, const char *name) {
+long pllm_name_list_find(const PllmNameList *names, const char *name) {
   for (size_t i = 0; i < names->count; i++)
     if (same_name(names->name[i], name)) return (long)i;
   return -1;
 }
 
-PllmStatus pllm_names_add(PllmNames *names, const char *name, PllmError *err) {
+PllmStatus pllm_name_list_add(PllmNameList *names, const char *name, PllmError *err) {
   size_t n = strlen(name) + 1;
   char *copy;
   if (names->count == names->room) {
@@ -53,7 +53,7 @@ PllmStatus pllm_names_add(PllmNames *names, const char *name, PllmError *err) {
   return PLLM_OK;
 }
 
-void pllm_names_sort(PllmNames *names) {
+void pllm_name_list_sort(PllmNameList *names) {
   for (size_t i = 1; i < names->count; i++) { /* a few names, once per import */
     char *name = names->name[i];
     size_t j = i;
@@ -129,19 +129,19 @@ static PllmStatus bad_key(const char *key, PllmError *err) {
                    PLLM_MAX_RESPONSES);
 }
 
-PllmStatus pllm_dataset_models(const PllmJson *line, PllmNames *models, PllmError *err) {
+PllmStatus pllm_dataset_models(const PllmJson *line, PllmNameList *models, PllmError *err) {
   for (const PllmJson *m = pllm_json_first(line); m; m = pllm_json_next(m)) {
     const char *key = pllm_json_key(m);
     Key k;
     if (!key) break; /* no object: reading the line says so */
     k = classify(key);
     if (k.kind == KEY_BAD) return bad_key(key, err);
-    if (k.kind == KEY_SCORE && pllm_names_find(models, k.name) < 0) {
+    if (k.kind == KEY_SCORE && pllm_name_list_find(models, k.name) < 0) {
       PllmStatus status;
       if (models->count == PLLM_MAX_MODELS)
         return pllm_fail(err, PLLM_INVALID, "key \"%.60s\" would be one reward model more than %d", key,
                          PLLM_MAX_MODELS);
-      status = pllm_names_add(models, k.name, err);
+      status = pllm_name_list_add(models, k.name, err);
       if (status != PLLM_OK) return status;
     }
   }
@@ -243,7 +243,7 @@ PllmStatus pllm_core_embedding(const PllmJson *value, unsigned char *out, PllmEm
 
 /* What has been seen of the line so far, besides what the record says. */
 typedef struct Fill {
-  const PllmNames *models;
+  const PllmNameList *models;
   PllmPromptLine *record;
   PllmError *err;
   unsigned seen;   /* bit per KeyKind below KEY_TEXT */
@@ -274,14 +274,14 @@ static PllmStatus fill_embedding(Fill *f, const PllmJson *value, PllmEmbedding *
 }
 
 static long find_model(Fill *f, const char *name) {
-  const PllmNames *models = f->models;
+  const PllmNameList *models = f->models;
   for (size_t i = f->hint; i < models->count && i < f->hint + 2; i++)
     if (strcmp(models->name[i], name) == 0) return (long)i;
-  return pllm_names_find(models, name);
+  return pllm_name_list_find(models, name);
 }
 
 static PllmStatus unknown_model(Fill *f, const PllmJson *value, const char *name) {
-  const PllmNames *models = f->models;
+  const PllmNameList *models = f->models;
   f->record->unknown_model = 1;
   return pllm_fail(
       f->err, PLLM_INVALID, "key \"%.60s\": no reward model \"%.60s\" in the table, which has %zu%s%.60s%s",
@@ -406,7 +406,8 @@ static PllmStatus fill(Fill *f, const PllmJson *line, int embeddings_only) {
   return status == PLLM_OK ? finish_responses(f, embeddings_only) : status;
 }
 
-int pllm_prompt_line_try(const PllmJson *line, const PllmNames *models, int embeddings_only, PllmPromptLine *record) {
+int pllm_prompt_line_try(const PllmJson *line, const PllmNameList *models, int embeddings_only,
+                         PllmPromptLine *record) {
   Fill f = {.models = models, .record = record};
   return fill(&f, line, embeddings_only) == PLLM_OK;
 }
@@ -434,7 +435,7 @@ static PllmStatus record_room(PllmPromptLine *record, size_t n, size_t models, s
   return PLLM_OK;
 }
 
-PllmStatus pllm_prompt_line_read(const PllmJson *line, const PllmNames *models, int embeddings_only,
+PllmStatus pllm_prompt_line_read(const PllmJson *line, const PllmNameList *models, int embeddings_only,
                                  PllmPromptLine *record, PllmError *err) {
   Fill f = {.models = models, .record = record, .err = err};
   size_t n = 0, bytes = 0;

@@ -20,20 +20,20 @@ extern "C" {
 #define PLLM_MAX_JSON_ID INT64_C(9007199254740991)
 
 /* A growing set of names.  Start from {0}. */
-typedef struct PllmNames {
+typedef struct PllmNameList {
   char **name; /* [count], each pllm_alloc'ed */
   size_t count, room;
-} PllmNames;
-void pllm_names_free(PllmNames *names);
+} PllmNameList;
+void pllm_name_list_free(PllmNameList *names);
 /* Position of a name, -1 if it is not there: compared without regard to the case of ASCII letters, as SQLite does. */
-long pllm_names_find(const PllmNames *names, const char *name);
+long pllm_name_list_find(const PllmNameList *names, const char *name);
 /* Add a name that is not there yet. */
-PllmStatus pllm_names_add(PllmNames *names, const char *name, PllmError *err);
+PllmStatus pllm_name_list_add(PllmNameList *names, const char *name, PllmError *err);
 /* Ascending by bytes, as the published code orders reward models (Python's sorted). */
-void pllm_names_sort(PllmNames *names);
+void pllm_name_list_sort(PllmNameList *names);
 
 /* Add the reward models that a line has keys for.  PLLM_INVALID beyond PLLM_MAX_MODELS. */
-PllmStatus pllm_dataset_models(const PllmJson *line, PllmNames *models, PllmError *err);
+PllmStatus pllm_dataset_models(const PllmJson *line, PllmNameList *models, PllmError *err);
 
 typedef enum PllmDatasetKind {
   PLLM_DATASET_PROMPTS,      /* the main data set */
@@ -83,11 +83,12 @@ void pllm_prompt_line_release(PllmPromptLine *record);
 ** that is not finite or an id above PLLM_MAX_JSON_ID, a score or model without its response, an unknown reward model.
 ** O(members + models).
 */
-PllmStatus pllm_prompt_line_read(const PllmJson *line, const PllmNames *models, int embeddings_only,
+PllmStatus pllm_prompt_line_read(const PllmJson *line, const PllmNameList *models, int embeddings_only,
                                  PllmPromptLine *record, PllmError *err);
 /* The same without allocating, for helper threads: 1 when read, 0 when the record is too small or the line is wrong
 ** (then pllm_prompt_line_read on the calling thread does the work or gives the error). */
-int pllm_prompt_line_try(const PllmJson *line, const PllmNames *models, int embeddings_only, PllmPromptLine *record);
+int pllm_prompt_line_try(const PllmJson *line, const PllmNameList *models, int embeddings_only,
+                         PllmPromptLine *record);
 
 /* ---- scale of the reward models ---- */
 

@@ -11,30 +11,30 @@ static PllmJson *parse(const char *text) {
 }
 
 /* The names a, b, c. */
-static PllmNames abc(void) {
-  PllmNames names = {0};
-  pllm_names_add(&names, "a", NULL);
-  pllm_names_add(&names, "b", NULL);
-  pllm_names_add(&names, "c", NULL);
+static PllmNameList abc(void) {
+  PllmNameList names = {0};
+  pllm_name_list_add(&names, "a", NULL);
+  pllm_name_list_add(&names, "b", NULL);
+  pllm_name_list_add(&names, "c", NULL);
   return names;
 }
 
 static void test_names(void) {
-  PllmNames names = {0};
+  PllmNameList names = {0};
   PllmError err = {0};
   PllmJson *json =
       parse("{\"response_2_zeta\": 1, \"response_1_Alpha\": null, \"response_1\": \"x\", \"response_1_model\": 1,"
             "\"response_1_zeta\": 2, \"response_1_alpha\": 3, \"response_x_y\": 1, \"prompt_response_1_q\": 2,"
             "\"response_1_embedding\": [], \"response_1_beta_2\": 0}");
   tap_check(pllm_dataset_models(json, &names, &err) == PLLM_OK && names.count == 3, "three reward models");
-  pllm_names_sort(&names);
+  pllm_name_list_sort(&names);
   tap_check(names.count == 3 && strcmp(names.name[0], "Alpha") == 0 && strcmp(names.name[1], "beta_2") == 0 &&
                 strcmp(names.name[2], "zeta") == 0,
             "sorted by bytes, each once whatever its case");
-  tap_check(pllm_names_find(&names, "ZETA") == 2 && pllm_names_find(&names, "zet") < 0,
+  tap_check(pllm_name_list_find(&names, "ZETA") == 2 && pllm_name_list_find(&names, "zet") < 0,
             "found without regard to case");
   pllm_json_free(json);
-  pllm_names_free(&names);
+  pllm_name_list_free(&names);
   {
     char *text = malloc(1 << 20);
     size_t n = 0;
@@ -45,7 +45,7 @@ static void test_names(void) {
     tap_fails(pllm_dataset_models(json, &names, &err), PLLM_INVALID, &err,
               "key \"response_1_m256\" would be one reward model more than 256");
     pllm_json_free(json);
-    pllm_names_free(&names);
+    pllm_name_list_free(&names);
     free(text);
   }
 }
@@ -68,7 +68,7 @@ static void test_kinds(void) {
 }
 
 static void test_prompt_line(void) {
-  PllmNames names = abc();
+  PllmNameList names = abc();
   PllmPromptLine line = {0};
   PllmError err = {0};
   double back[2];
@@ -112,7 +112,7 @@ static void test_prompt_line(void) {
             "a line of an embeddings file needs no texts; ids may be text");
   pllm_json_free(json);
   pllm_prompt_line_release(&line);
-  pllm_names_free(&names);
+  pllm_name_list_free(&names);
 }
 
 static void test_bad_lines(void) {
@@ -169,7 +169,7 @@ static void test_bad_lines(void) {
        "[1]}",
        "key \"prompt_response_1_embedding\" is given twice"},
   };
-  PllmNames names = abc();
+  PllmNameList names = abc();
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     PllmPromptLine line = {0};
     PllmError err = {0};
@@ -179,7 +179,7 @@ static void test_bad_lines(void) {
     pllm_json_free(json);
     pllm_prompt_line_release(&line);
   }
-  pllm_names_free(&names);
+  pllm_name_list_free(&names);
 }
 
 static void test_user_line(void) {
