@@ -70,7 +70,10 @@ static PllmStatus add(PllmFeedback *f, PllmRow row, const double *a, const doubl
   }
   if (dim != f->dim) return pllm_fail(err, PLLM_INVALID, "%zu numbers, but the rows before have %zu", dim, f->dim);
   status = reserve(f, err);
-  if (status != PLLM_OK) return status;
+  if (status != PLLM_OK) {
+    if (f->first == f->end) pllm_feedback_clear(f); /* an empty builder has no dimension */
+    return status;
+  }
   to = f->numbers + f->end * f->width;
   memcpy(to, a, dim * sizeof *to);
   if (b) memcpy(to + dim, b, dim * sizeof *to);
