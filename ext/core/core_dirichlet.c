@@ -22,11 +22,13 @@
 ** D5  Drift d: at turn t the weights are (1 - l) w_a + l w_b, l = 1 - exp(-d (t - 1)), with w_b a second draw under
 **     its own purpose.
 **
-** Many users at once: a tile of PLLM_BLOCK users is drawn component by component with the first block of attempt 0
-** alone; the lanes that this does not settle (about one in nine at alpha .05) are collected and redone together.
+** Many users at once: a tile of users is drawn component by component with the first block of attempt 0 alone; the
+** lanes that this does not settle (about one in thirteen at alpha .05) are collected and redone together.
 */
 #include "core_dirichlet.h"
 
+#define MAX_SQUARINGS 8
+#define FEW_LANES 14 /* below this a block of PLLM_BLOCK lanes costs more than one lane at a time */
 #define LOG_4 1.3862943611198906
 #define ONE_PLUS_LOG_4_5 2.504077396776274
 
@@ -40,13 +42,15 @@ void pllm_core_dirichlet_init(PllmDirichlet *d, uint32_t seed, const double *alp
     s->alpha = a;
     s->large = a > 1.0;
     s->squarings = 0;
-    while (s->squarings < 8 && (double)(2 << s->squarings) * a <= 1.0) s->squarings++;
+    while (s->squarings < MAX_SQUARINGS && (double)(2 << s->squarings) * a <= 1.0) s->squarings++;
     s->rest = 1.0 - a;
     s->inverse = s->large ? 1.0 / root : 1.0 / a;
     s->log_alpha = pllm_log1(a);
     s->offset = a - LOG_4;
     s->slope = a + root;
   }
+  d->uniform = 1;
+  for (int b = 1; b < n; b++) d->uniform &= alpha[b] == alpha[0];
 }
 
 /* ---- One attempt (D3, D4) ---- */
@@ -146,172 +150,224 @@ void pllm_core_dirichlet_one(const PllmDirichlet *d, uint64_t id, int64_t turn, 
 
 /* ---- Many users ---- */
 
-/* Lanes settled together: the address and what the blocks gave. */
+/* One component of a tile after its first block. */
 typedef struct Lanes {
-  PllmPhiloxBlock block;
-  uint64_t bits[2][PLLM_BLOCK]; /* for the even and the odd component */
   double l[PLLM_BLOCK];
-  uint64_t open[PLLM_BLOCK]; /* 1: not settled */
+  double open[PLLM_BLOCK]; /* 1: not settled, 0: settled.  (gcc vectorises selects of doubles, not of integers.) */
 } Lanes;
 
-static PLLM_INLINE void address(PllmPhiloxBlock *block, uint64_t first, uint32_t index) {
-  for (int j = 0; j < PLLM_BLOCK; j++) {
-    uint64_t id = first + (uint64_t)j;
-    block->word[0][j] = id & 0xffffffffu;
-    block->word[1][j] = id >> 32;
-    block->word[2][j] = index;
-    block->word[3][j] = 0;
-  }
-}
-
-/* Attempt 0 of one component with the first block alone: the same tests in the same order as draw_log. */
+/* Attempt 0 of one component with the first block alone: the early tests of draw_log. */
 static PLLM_INLINE void first_try_body(Lanes *x, const PllmShape *s, const uint64_t *bits) {
   double u[PLLM_BLOCK], p[PLLM_BLOCK];
   const double alpha = s->alpha, rest = s->rest, inverse = s->inverse, log_alpha = s->log_alpha, offset = s->offset,
                slope = s->slope;
   for (int j = 0; j < PLLM_BLOCK; j++) u[j] = pllm_philox_unit(bits[j]);
   if (s->large) {
-    for (int j = 0; j < PLLM_BLOCK; j++) {
-      double r, l = large_log(u[j], &r, alpha, inverse, log_alpha, offset, slope);
-      x->l[j] = l;
-      x->open[j] = !large_accepts_early(r, u[j], v_most(bits[j]));
-    }
+    for (int j = 0; j < PLLM_BLOCK; j++) x->l[j] = large_log(u[j], &p[j], alpha, inverse, log_alpha, offset, slope);
+    for (int j = 0; j < PLLM_BLOCK; j++) x->open[j] = large_accepts_early(p[j], u[j], v_most(bits[j])) ? 0.0 : 1.0;
     return;
   }
   memcpy(p, u, sizeof p);
   for (int i = 0; i < s->squarings; i++)
     for (int j = 0; j < PLLM_BLOCK; j++) p[j] *= p[j];
   /* Where u > rest this logarithm is not the one wanted, but those lanes stay open. */
+  for (int j = 0; j < PLLM_BLOCK; j++) x->l[j] = pllm_log1_normal(u[j]) * inverse;
   for (int j = 0; j < PLLM_BLOCK; j++) {
-    x->l[j] = pllm_log1_normal(u[j]) * inverse;
-    x->open[j] = (u[j] > rest) | (v_most(bits[j]) > 1.0 - p[j]);
+    double tail = u[j] > rest ? 1.0 : 0.0, doubtful = v_most(bits[j]) > 1.0 - p[j] ? 1.0 : 0.0;
+    x->open[j] = tail > 0.0 ? 1.0 : doubtful;
   }
 }
 PLLM_KERNEL(first_try, (Lanes * x, const PllmShape *s, const uint64_t *bits), (x, s, bits))
 
-/* D1 for a tile [n][PLLM_BLOCK] of logarithms. */
-static PLLM_INLINE void normalise_body(double *tile, int n) {
+/* D1 for PLLM_BLOCK users of a tile of logarithms, the components `stride` apart. */
+static PLLM_INLINE void normalise_body(double *tile, int n, size_t stride) {
   double most[PLLM_BLOCK], sum[PLLM_BLOCK];
   memcpy(most, tile, sizeof most);
   for (int b = 1; b < n; b++) {
-    const double *row = tile + (size_t)b * PLLM_BLOCK;
+    const double *row = tile + (size_t)b * stride;
     for (int j = 0; j < PLLM_BLOCK; j++) most[j] = row[j] > most[j] ? row[j] : most[j];
   }
   for (int j = 0; j < PLLM_BLOCK; j++) sum[j] = 0.0;
   for (int b = 0; b < n; b++) {
-    double *row = tile + (size_t)b * PLLM_BLOCK, e[PLLM_BLOCK];
+    double *row = tile + (size_t)b * stride, e[PLLM_BLOCK];
     for (int j = 0; j < PLLM_BLOCK; j++) e[j] = pllm_exp1(row[j] - most[j]);
     for (int j = 0; j < PLLM_BLOCK; j++) sum[j] += e[j];
     memcpy(row, e, sizeof e);
   }
   for (int j = 0; j < PLLM_BLOCK; j++) sum[j] = 1.0 / sum[j];
   for (int b = 0; b < n; b++) {
-    double *row = tile + (size_t)b * PLLM_BLOCK;
+    double *row = tile + (size_t)b * stride;
     for (int j = 0; j < PLLM_BLOCK; j++) row[j] *= sum[j];
   }
 }
-PLLM_KERNEL(normalise, (double *tile, int n), (tile, n))
+PLLM_KERNEL(normalise, (double *tile, int n, size_t stride), (tile, n, stride))
 
-/* The full test of D3 for gathered lanes of any small components. */
+/* One whole attempt of gathered lanes, of any components with alpha <= 1 or any with alpha > 1. */
 typedef struct Gathered {
-  uint64_t bits[PLLM_BLOCK], fine[PLLM_BLOCK], open[PLLM_BLOCK];
-  double alpha[PLLM_BLOCK], rest[PLLM_BLOCK], inverse[PLLM_BLOCK], l[PLLM_BLOCK];
+  uint64_t bits[PLLM_BLOCK], fine[PLLM_BLOCK];
+  double alpha[PLLM_BLOCK], rest[PLLM_BLOCK], inverse[PLLM_BLOCK], squarings[PLLM_BLOCK];
+  double log_alpha[PLLM_BLOCK], offset[PLLM_BLOCK], slope[PLLM_BLOCK];
+  double l[PLLM_BLOCK], open[PLLM_BLOCK];
 } Gathered;
 
-static PLLM_INLINE void full_try_body(Gathered *g) {
+static PLLM_INLINE void whole_small_body(Gathered *g) {
+  double u[PLLM_BLOCK], y[PLLM_BLOCK];
   for (int j = 0; j < PLLM_BLOCK; j++) {
-    double y, u = pllm_philox_unit(g->bits[j]), l = small_log(u, &y, g->alpha[j], g->rest[j], g->inverse[j]);
-    g->l[j] = l;
-    g->open[j] = !small_accepts(l, y, v_exact(g->bits[j], g->fine[j]));
+    u[j] = pllm_philox_unit(g->bits[j]);
+    g->l[j] = small_log(u[j], &y[j], g->alpha[j], g->rest[j], g->inverse[j]);
+  }
+  for (int j = 0; j < PLLM_BLOCK; j++) {
+    double v = v_exact(g->bits[j], g->fine[j]), bound = pllm_exp1(y[j] - pllm_exp1(g->l[j]));
+    g->open[j] = v <= bound ? 0.0 : 1.0;
+  }
+  for (int j = 0; j < PLLM_BLOCK; j++) {
+    double p = u[j], early;
+    for (int i = 0; i < MAX_SQUARINGS; i++) p = i < g->squarings[j] ? p * p : p;
+    early = v_most(g->bits[j]) <= 1.0 - p ? 0.0 : 1.0;
+    early = u[j] <= g->rest[j] ? early : 1.0;
+    g->open[j] *= early;
   }
 }
-PLLM_KERNEL(full_try, (Gathered * g), (g))
+PLLM_KERNEL(whole_small, (Gathered * g), (g))
 
-/*
-** Settle the first `count` (at most PLLM_BLOCK) open lanes of a tile, lane = component * PLLM_BLOCK + user, at
-** attempt 0.  The test that first_try has made is not made again: it has failed, except where u > rest, where it
-** does not apply.  What even the full test rejects, and components with alpha > 1, go the reference's way, lane by
-** lane.
-*/
-static void settle(const PllmDirichlet *d, PllmPurpose purpose, uint64_t first, const uint32_t *lane, int count,
-                   double *tile) {
-  PllmPhiloxBlock block;
+static PLLM_INLINE void whole_large_body(Gathered *g) {
+  double r[PLLM_BLOCK];
+  for (int j = 0; j < PLLM_BLOCK; j++)
+    g->l[j] = large_log(pllm_philox_unit(g->bits[j]), &r[j], g->alpha[j], g->inverse[j], g->log_alpha[j],
+                        g->offset[j], g->slope[j]);
+  for (int j = 0; j < PLLM_BLOCK; j++) {
+    double u = pllm_philox_unit(g->bits[j]);
+    double early = large_accepts_early(r[j], u, v_most(g->bits[j])) ? 0.0 : 1.0;
+    double late = large_accepts(r[j], u, v_exact(g->bits[j], g->fine[j])) ? 0.0 : 1.0;
+    g->open[j] = early * late;
+  }
+}
+PLLM_KERNEL(whole_large, (Gathered * g), (g))
+
+/* A tile being drawn. */
+typedef struct Tile {
+  const PllmDirichlet *d;
+  PllmPurpose purpose;
+  uint64_t first;  /* its first user */
+  uint32_t users;  /* a power of two, a multiple of PLLM_BLOCK */
+  double *weights; /* [n][users]: logarithms until normalised */
+  uint32_t *list;  /* [2][n * users] lanes not settled, lane = component * users + user */
   Gathered g;
-  for (int pass = 0; pass < 2; pass++) {
+} Tile;
+
+static void gather_shape(Gathered *g, int j, const PllmShape *s) {
+  g->alpha[j] = s->alpha;
+  g->rest[j] = s->rest;
+  g->inverse[j] = s->inverse;
+  g->squarings[j] = s->squarings;
+  g->log_alpha[j] = s->log_alpha;
+  g->offset[j] = s->offset;
+  g->slope[j] = s->slope;
+}
+
+/* One attempt of `count` (at most PLLM_BLOCK) lanes, all small or all large.  Accepted logarithms go to the tile, rejected
+** lanes to `rejected` (which may be `list`); returns their number. */
+static size_t attempt_lanes(Tile *t, uint32_t attempt, const uint32_t *list, size_t count, uint32_t *rejected) {
+  PllmPhiloxBlock block;
+  Gathered *g = &t->g;
+  uint32_t lane[PLLM_BLOCK], component[PLLM_BLOCK];
+  size_t left = 0;
+  for (size_t j = 0; j < PLLM_BLOCK; j++) {
+    lane[j] = list[j < count ? j : 0];
+    component[j] = lane[j] / t->users;
+  }
+  for (uint32_t half = 0; half < 2; half++) {
     for (int j = 0; j < PLLM_BLOCK; j++) {
-      uint32_t at = lane[j < count ? j : 0];
-      uint64_t id = first + at % PLLM_BLOCK;
+      uint64_t id = t->first + lane[j] % t->users;
       block.word[0][j] = id & 0xffffffffu;
       block.word[1][j] = id >> 32;
-      block.word[2][j] = at / PLLM_BLOCK / 2;
-      block.word[3][j] = (uint64_t)pass;
+      block.word[2][j] = component[j] / 2;
+      block.word[3][j] = 2 * attempt + half;
     }
-    pllm_core_philox_block(&block, d->seed, (uint32_t)purpose);
+    pllm_core_philox_block(&block, t->d->seed, (uint32_t)t->purpose);
     for (int j = 0; j < PLLM_BLOCK; j++) {
-      int word = 2 * (int)(lane[j < count ? j : 0] / PLLM_BLOCK & 1);
-      (pass ? g.fine : g.bits)[j] = block.word[word + 1][j] << 32 | block.word[word][j];
+      int word = 2 * (int)(component[j] & 1);
+      (half ? g->fine : g->bits)[j] = block.word[word + 1][j] << 32 | block.word[word][j];
     }
   }
-  for (int j = 0; j < PLLM_BLOCK; j++) {
-    const PllmShape *s = &d->shape[lane[j < count ? j : 0] / PLLM_BLOCK];
-    g.alpha[j] = s->alpha;
-    g.rest[j] = s->rest;
-    g.inverse[j] = s->inverse;
+  if (!t->d->uniform)
+    for (int j = 0; j < PLLM_BLOCK; j++) gather_shape(g, j, &t->d->shape[component[j]]);
+  if (t->d->shape[component[0]].large)
+    whole_large(g);
+  else
+    whole_small(g);
+  for (size_t j = 0; j < count; j++) {
+    t->weights[lane[j]] = g->l[j]; /* overwritten if rejected */
+    rejected[left] = lane[j];
+    left += g->open[j] != 0.0;
   }
-  full_try(&g);
-  for (int j = 0; j < count; j++) {
-    int component = (int)(lane[j] / PLLM_BLOCK);
-    tile[lane[j]] = g.open[j] ? draw_log(d, purpose, first + lane[j] % PLLM_BLOCK, component, 1) : g.l[j];
+  return left;
+}
+
+/* Settle the open lanes of a list: together where there are enough of them to fill vectors, else one by one. */
+static void settle(Tile *t, uint32_t *list, size_t open) {
+  for (uint32_t attempt = 0; open > 0; attempt++) {
+    size_t left = 0, i = 0, count;
+    for (; open - i >= FEW_LANES; i += count) {
+      count = open - i < PLLM_BLOCK ? open - i : PLLM_BLOCK;
+      left += attempt_lanes(t, attempt, list + i, count, list + left);
+    }
+    for (; i < open; i++)
+      t->weights[list[i]] =
+          draw_log(t->d, t->purpose, t->first + list[i] % t->users, (int)(list[i] / t->users), attempt);
+    open = left;
   }
 }
 
-/* Weights of users first .. first + PLLM_BLOCK - 1 into tile[n][PLLM_BLOCK]; list has room for as many lanes. */
-static void draw_tile(const PllmDirichlet *d, PllmPurpose purpose, uint64_t first, double *tile, uint32_t *list) {
+/* Fill the tile with the weights of users first .. first + users - 1, or at least the first `wanted` of them. */
+static void draw_tile(Tile *t, size_t wanted) {
+  PllmPhiloxBits bits;
   Lanes x;
-  size_t open = 0;
-  for (int b = 0; b < d->n; b++) {
-    const PllmShape *s = &d->shape[b];
-    if ((b & 1) == 0) {
-      address(&x.block, first, (uint32_t)b / 2);
-      pllm_core_philox_block(&x.block, d->seed, (uint32_t)purpose);
-      for (int h = 0; h < 2; h++)
-        for (int j = 0; j < PLLM_BLOCK; j++) x.bits[h][j] = x.block.word[2 * h + 1][j] << 32 | x.block.word[2 * h][j];
+  const PllmDirichlet *d = t->d;
+  uint32_t *list[2] = {t->list, t->list + (size_t)d->n * t->users}; /* alpha <= 1, alpha > 1 */
+  size_t open[2] = {0, 0};
+  for (uint32_t user = 0; user < wanted; user += PLLM_BLOCK)
+    for (int b = 0; b < d->n; b++) {
+      const PllmShape *s = &d->shape[b];
+      uint32_t lane = (uint32_t)b * t->users + user, *append = list[s->large];
+      size_t n = open[s->large];
+      if ((b & 1) == 0)
+        pllm_core_philox_range(t->first + user, (uint32_t)b / 2, 0, d->seed, (uint32_t)t->purpose, bits);
+      first_try(&x, s, bits[b & 1]);
+      memcpy(t->weights + lane, x.l, sizeof x.l);
+      for (uint32_t j = 0; j < PLLM_BLOCK; j++) {
+        append[n] = lane + j;
+        n += pllm_double_bits(x.open[j]) >> 61; /* 1 for 1.0 */
+      }
+      open[s->large] = n;
     }
-    first_try(&x, s, x.bits[b & 1]);
-    memcpy(tile + (size_t)b * PLLM_BLOCK, x.l, sizeof x.l);
-    if (s->large) {
-      for (int j = 0; j < PLLM_BLOCK; j++)
-        if (x.open[j]) tile[b * PLLM_BLOCK + j] = draw_log(d, purpose, first + (uint64_t)j, b, 0);
-      continue;
-    }
-    for (int j = 0; j < PLLM_BLOCK; j++) {
-      list[open] = (uint32_t)(b * PLLM_BLOCK + j);
-      open += (size_t)x.open[j];
-    }
-  }
-  for (size_t i = 0; i < open; i += PLLM_BLOCK)
-    settle(d, purpose, first, list + i, open - i < PLLM_BLOCK ? (int)(open - i) : PLLM_BLOCK, tile);
-  normalise(tile, d->n);
+  settle(t, list[0], open[0]);
+  settle(t, list[1], open[1]);
+  for (uint32_t user = 0; user < wanted; user += PLLM_BLOCK) normalise(t->weights + user, d->n, t->users);
 }
 
 void pllm_core_dirichlet_many(const PllmDirichlet *d, uint64_t first, size_t count, int64_t turn, double *out,
                               double *scratch) {
-  double l = drifted(d, turn), *tile = scratch;
-  uint32_t *list = (uint32_t *)(scratch + (size_t)(d->n + 1) * PLLM_BLOCK);
-  size_t i, n = (size_t)d->n;
-  for (i = 0; i < count; i += PLLM_BLOCK) {
-    size_t users = count - i < PLLM_BLOCK ? count - i : PLLM_BLOCK;
+  double l = drifted(d, turn);
+  size_t n = (size_t)d->n, users = PLLM_DIRICHLET_TILE(n);
+  Tile t = {.d = d, .users = (uint32_t)users, .weights = scratch, .list = (uint32_t *)(scratch + n * users)};
+  for (int j = 0; j < PLLM_BLOCK; j++) gather_shape(&t.g, j, &d->shape[0]);
+  for (size_t i = 0; i < count; i += users) {
+    size_t some = count - i < users ? count - i : users;
     double *row = out + i * n;
-    if (users < 8) {
-      for (size_t j = 0; j < users; j++) pllm_core_dirichlet_one(d, first + i + j, turn, row + j * n);
+    if (some < 8) {
+      for (size_t j = 0; j < some; j++) pllm_core_dirichlet_one(d, first + i + j, turn, row + j * n);
       return;
     }
-    draw_tile(d, PLLM_PURPOSE_WEIGHTS, first + i, tile, list);
-    for (size_t j = 0; j < users; j++)
-      for (size_t b = 0; b < n; b++) row[j * n + b] = tile[b * PLLM_BLOCK + j];
+    t.first = first + i;
+    t.purpose = PLLM_PURPOSE_WEIGHTS;
+    draw_tile(&t, some);
+    for (size_t j = 0; j < some; j++)
+      for (size_t b = 0; b < n; b++) row[j * n + b] = t.weights[b * users + j];
     if (l == 0.0) continue;
-    draw_tile(d, PLLM_PURPOSE_DRIFT, first + i, tile, list);
-    for (size_t j = 0; j < users; j++)
-      for (size_t b = 0; b < n; b++) row[j * n + b] = (1.0 - l) * row[j * n + b] + l * tile[b * PLLM_BLOCK + j];
+    t.purpose = PLLM_PURPOSE_DRIFT;
+    draw_tile(&t, some);
+    for (size_t j = 0; j < some; j++)
+      for (size_t b = 0; b < n; b++) row[j * n + b] = (1.0 - l) * row[j * n + b] + l * t.weights[b * users + j];
   }
 }

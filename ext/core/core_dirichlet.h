@@ -18,13 +18,17 @@ typedef struct PllmShape {
 
 typedef struct PllmDirichlet {
   uint32_t seed;
-  int n; /* components */
+  int n;       /* components */
+  int uniform; /* all shapes are equal */
   double drift;
   PllmShape shape[PLLM_MAX_MODELS];
 } PllmDirichlet;
 
-/* Doubles of scratch that a worker needs to draw many users with n components. */
-#define PLLM_DIRICHLET_SCRATCH(n) ((size_t)((n) + 1) * PLLM_BLOCK * 2)
+/* Users drawn together: many, so that rejected lanes fill vectors too, but a tile [n][users] should stay in the cache. */
+#define PLLM_DIRICHLET_TILE(n) ((n) <= 32 ? 4 * PLLM_BLOCK : PLLM_BLOCK)
+
+/* Doubles of scratch that a worker needs to draw many users with n components: a tile and two lists of its lanes. */
+#define PLLM_DIRICHLET_SCRATCH(n) ((size_t)(n)*PLLM_DIRICHLET_TILE(n) * 2)
 
 void pllm_core_dirichlet_init(PllmDirichlet *d, uint32_t seed, const double *alpha, int n, double drift);
 

@@ -10,47 +10,83 @@
 #if defined(__x86_64__) && defined(__GNUC__)
 #include <immintrin.h>
 
+/* Words keep garbage in their upper halves (multiplication reads the lower ones) until the last round is done. */
 /* clang-format off */
-#define ROUNDS(V, WIDTH, LOAD, STORE, SET, MUL, XOR, AND, SHIFT)                                                      \
+#define KEYS(V, SET)                                                                                                  \
+  V keys[10][2];                                                                                                      \
+  for (int round = 0; round < 10; round++) {                                                                          \
+    keys[round][0] = SET((long long)key0);                                                                            \
+    keys[round][1] = SET((long long)key1);                                                                            \
+    key0 += PLLM_PHILOX_W0;                                                                                           \
+    key1 += PLLM_PHILOX_W1;                                                                                           \
+  }
+
+#define ROUNDS(V, MUL, XOR, SHIFT)                                                                                    \
+  for (int round = 0; round < 10; round++) {                                                                          \
+    V p = MUL(a, m0), q = MUL(c, m1);                                                                                 \
+    a = XOR(XOR(SHIFT(q, 32), b), keys[round][0]);                                                                    \
+    c = XOR(XOR(SHIFT(p, 32), d), keys[round][1]);                                                                    \
+    b = q;                                                                                                            \
+    d = p;                                                                                                            \
+  }
+
+#define BLOCK(V, WIDTH, LOAD, STORE, SET, MUL, XOR, AND, SHIFT)                                                       \
+  KEYS(V, SET)                                                                                                        \
   for (int j = 0; j < PLLM_BLOCK; j += (WIDTH)) {                                                                     \
     const V m0 = SET(PLLM_PHILOX_M0), m1 = SET(PLLM_PHILOX_M1), low = SET(0xffffffff);                                \
     V a = LOAD((const void *)&block->word[0][j]), b = LOAD((const void *)&block->word[1][j]);                         \
     V c = LOAD((const void *)&block->word[2][j]), d = LOAD((const void *)&block->word[3][j]);                         \
-    uint32_t k0 = key0, k1 = key1;                                                                                    \
-    for (int round = 0; round < 10; round++) {                                                                        \
-      V p = MUL(a, m0), q = MUL(c, m1);                                                                               \
-      a = XOR(XOR(SHIFT(q, 32), b), SET((long long)k0));                                                              \
-      c = XOR(XOR(SHIFT(p, 32), d), SET((long long)k1));                                                              \
-      b = AND(q, low);                                                                                                \
-      d = AND(p, low);                                                                                                \
-      k0 += PLLM_PHILOX_W0;                                                                                           \
-      k1 += PLLM_PHILOX_W1;                                                                                           \
-    }                                                                                                                 \
-    STORE((void *)&block->word[0][j], a);                                                                             \
-    STORE((void *)&block->word[1][j], b);                                                                             \
-    STORE((void *)&block->word[2][j], c);                                                                             \
-    STORE((void *)&block->word[3][j], d);                                                                             \
+    ROUNDS(V, MUL, XOR, SHIFT)                                                                                        \
+    STORE((void *)&block->word[0][j], AND(a, low));                                                                   \
+    STORE((void *)&block->word[1][j], AND(b, low));                                                                   \
+    STORE((void *)&block->word[2][j], AND(c, low));                                                                   \
+    STORE((void *)&block->word[3][j], AND(d, low));                                                                   \
   }
+
+#define RANGE(V, WIDTH, STORE, SET, MUL, XOR, AND, SHIFT, LEFT, ADD, IOTA)                                            \
+  V id = ADD(SET((long long)first), IOTA);                                                                            \
+  KEYS(V, SET)                                                                                                        \
+  for (int j = 0; j < PLLM_BLOCK; j += (WIDTH)) {                                                                     \
+    const V m0 = SET(PLLM_PHILOX_M0), m1 = SET(PLLM_PHILOX_M1), low = SET(0xffffffff);                                \
+    V a = AND(id, low), b = SHIFT(id, 32), c = SET((long long)index), d = SET((long long)attempt);                    \
+    ROUNDS(V, MUL, XOR, SHIFT)                                                                                        \
+    STORE((void *)&bits[0][j], XOR(LEFT(b, 32), AND(a, low)));                                                        \
+    STORE((void *)&bits[1][j], XOR(LEFT(d, 32), AND(c, low)));                                                        \
+    id = ADD(id, SET(WIDTH));                                                                                         \
+  }
+
+#define ARGS uint64_t first, uint32_t index, uint32_t attempt, uint32_t key0, uint32_t key1, PllmPhiloxBits bits
+#define KERNELS(isa, TARGET, V, WIDTH, LOAD, STORE, SET, MUL, XOR, AND, SHIFT, LEFT, ADD, IOTA)                       \
+  TARGET static void block_##isa(PllmPhiloxBlock *block, uint32_t key0, uint32_t key1) {                              \
+    BLOCK(V, WIDTH, LOAD, STORE, SET, MUL, XOR, AND, SHIFT)                                                           \
+  }                                                                                                                   \
+  TARGET static void range_##isa(ARGS) {                                                                              \
+    RANGE(V, WIDTH, STORE, SET, MUL, XOR, AND, SHIFT, LEFT, ADD, IOTA)                                                \
+  }
+
+KERNELS(base, , __m128i, 2, _mm_loadu_si128, _mm_storeu_si128, _mm_set1_epi64x, _mm_mul_epu32, _mm_xor_si128,
+        _mm_and_si128, _mm_srli_epi64, _mm_slli_epi64, _mm_add_epi64, _mm_set_epi64x(1, 0))
+KERNELS(avx2, PLLM_TARGET_AVX2, __m256i, 4, _mm256_loadu_si256, _mm256_storeu_si256, _mm256_set1_epi64x,
+        _mm256_mul_epu32, _mm256_xor_si256, _mm256_and_si256, _mm256_srli_epi64, _mm256_slli_epi64, _mm256_add_epi64,
+        _mm256_set_epi64x(3, 2, 1, 0))
+KERNELS(avx512, PLLM_TARGET_AVX512, __m512i, 8, _mm512_loadu_si512, _mm512_storeu_si512, _mm512_set1_epi64,
+        _mm512_mul_epu32, _mm512_xor_si512, _mm512_and_si512, _mm512_srli_epi64, _mm512_slli_epi64, _mm512_add_epi64,
+        _mm512_set_epi64(7, 6, 5, 4, 3, 2, 1, 0))
 /* clang-format on */
-
-static void rounds_base(PllmPhiloxBlock *block, uint32_t key0,
-                        uint32_t key1){ROUNDS(__m128i, 2, _mm_loadu_si128, _mm_storeu_si128, _mm_set1_epi64x,
-                                              _mm_mul_epu32, _mm_xor_si128, _mm_and_si128, _mm_srli_epi64)}
-
-PLLM_TARGET_AVX2 static void rounds_avx2(PllmPhiloxBlock *block, uint32_t key0, uint32_t key1){
-    ROUNDS(__m256i, 4, _mm256_loadu_si256, _mm256_storeu_si256, _mm256_set1_epi64x, _mm256_mul_epu32,
-           _mm256_xor_si256, _mm256_and_si256, _mm256_srli_epi64)}
-
-PLLM_TARGET_AVX512 static void rounds_avx512(PllmPhiloxBlock *block, uint32_t key0, uint32_t key1) {
-  ROUNDS(__m512i, 8, _mm512_loadu_si512, _mm512_storeu_si512, _mm512_set1_epi64, _mm512_mul_epu32, _mm512_xor_si512,
-         _mm512_and_si512, _mm512_srli_epi64)
-}
 
 void pllm_core_philox_block(PllmPhiloxBlock *block, uint32_t key0, uint32_t key1) {
   switch (pllm_core_isa()) {
-  case PLLM_ISA_AVX512: rounds_avx512(block, key0, key1); break;
-  case PLLM_ISA_AVX2: rounds_avx2(block, key0, key1); break;
-  default: rounds_base(block, key0, key1); break;
+  case PLLM_ISA_AVX512: block_avx512(block, key0, key1); break;
+  case PLLM_ISA_AVX2: block_avx2(block, key0, key1); break;
+  default: block_base(block, key0, key1); break;
+  }
+}
+
+void pllm_core_philox_range(ARGS) {
+  switch (pllm_core_isa()) {
+  case PLLM_ISA_AVX512: range_avx512(first, index, attempt, key0, key1, bits); break;
+  case PLLM_ISA_AVX2: range_avx2(first, index, attempt, key0, key1, bits); break;
+  default: range_base(first, index, attempt, key0, key1, bits); break;
   }
 }
 
@@ -74,6 +110,21 @@ void pllm_core_philox_block(PllmPhiloxBlock *block, uint32_t key0, uint32_t key1
     block->word[2][j] = c;
     block->word[3][j] = d;
   }
+}
+
+void pllm_core_philox_range(uint64_t first, uint32_t index, uint32_t attempt, uint32_t key0, uint32_t key1,
+                            PllmPhiloxBits bits) {
+  PllmPhiloxBlock block;
+  for (int j = 0; j < PLLM_BLOCK; j++) {
+    uint64_t id = first + (uint64_t)j;
+    block.word[0][j] = id & 0xffffffffu;
+    block.word[1][j] = id >> 32;
+    block.word[2][j] = index;
+    block.word[3][j] = attempt;
+  }
+  pllm_core_philox_block(&block, key0, key1);
+  for (int h = 0; h < 2; h++)
+    for (int j = 0; j < PLLM_BLOCK; j++) bits[h][j] = block.word[2 * h + 1][j] << 32 | block.word[2 * h][j];
 }
 
 #endif
