@@ -138,7 +138,8 @@ def rss():
 
 
 many = "WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 99999) SELECT count(w) FROM (SELECT adapt_user('[1,2,3]', '[3,2,1]', '{\"method\":\"sum\"}') w FROM n GROUP BY i)"
-if os.path.exists("/proc/self/statm"):
+sanitized = os.path.exists("/proc/self/maps") and "libasan" in open("/proc/self/maps").read()
+if os.path.exists("/proc/self/statm") and not sanitized:
     db.execute(many.replace("99999", "9999")).fetchone()
     before = rss()
     eq(db.execute(many).fetchone()[0], 100000, "a hundred thousand groups")
@@ -154,7 +155,7 @@ if os.path.exists("/proc/self/statm"):
     grown = rss() - before
     ok(grown < 20e6, "memory does not grow over 1e5 groups, 1,500 errors and 1,500 resets", f"grew by {grown / 1e6:.1f} MB")  # one leaked vector each would be 48 MB
 else:
-    skip("memory does not grow", "no /proc here")
+    skip("memory does not grow", "no /proc here, or the address sanitizer keeps what is freed")
 
 # ---- any arguments at all ----
 r = random.Random(5)
