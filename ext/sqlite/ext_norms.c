@@ -67,6 +67,8 @@ PllmStatus pllm_ext_norms(sqlite3 *db, const char *schema, const char *const *na
     char *sql = sqlite3_mprintf("SELECT name, mean, sd FROM \"%w\".reward_models", schema);
     rc = sql ? sqlite3_prepare_v3(db, sql, -1, SQLITE_PREPARE_PERSISTENT, kept, NULL) : SQLITE_NOMEM;
     sqlite3_free(sql);
+  } else if (sqlite3_stmt_busy(*kept)) { /* reward_models may be a view, even of raw scores, but not of rewards */
+    return pllm_fail(err, PLLM_INVALID, "reward_models reads rewards, which are computed from reward_models");
   }
   while (rc == SQLITE_OK && status == PLLM_OK && sqlite3_step(*kept) == SQLITE_ROW)
     status = take_row(*kept, names, n, found, mean, sd, err);

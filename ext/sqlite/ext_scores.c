@@ -21,10 +21,13 @@
 
 #define CACHE_STORES 4
 #define CACHE_BYTES ((size_t)256 << 20)
+/* reward_models and the prompts table may be views, even of bulk jobs, but must not lead back to the same job. */
+#define MAX_NESTING 8
 
 typedef struct Cache {
   Entry *entries;
   Splits *splits; /* the last one used, or NULL */
+  int opening;    /* stores being opened, one inside the other */
 } Cache;
 
 /* ---- ownership ---- */
@@ -154,10 +157,10 @@ static PllmStatus new_entry(const PllmExtTable *table, sqlite3_int64 stamp, int 
 static PllmStatus get_entry(Part *part, sqlite3_int64 stamp, int raw, Names *models, PllmError *err) {
   double mean[PLLM_MAX_MODELS], sd[PLLM_MAX_MODELS];
   sqlite3 *db = part->conn->db;
-  Cache *cache = cache_of(part->conn);
+  Cache *cache = part->conn->scores;
   sqlite3_stmt *norms = NULL;
-  PllmStatus status = cache ? PLLM_OK : pllm_fail_nomem(err);
-  if (status == PLLM_OK && !raw)
+  PllmStatus status = PLLM_OK;
+  if (!raw)
     status = pllm_ext_norms(db, part->table.schema, (const char *const *)models->names, models->count, &norms, mean,
                             sd, err);
   sqlite3_finalize(norms);
@@ -261,27 +264,41 @@ static int copy_table(const PllmExtTable *from, PllmExtTable *to) {
   return to->schema && to->name && to->quoted;
 }
 
-PllmStatus pllm_ext_scores_open(PllmConn *conn, const PllmExtTable *responses, int raw, PllmExtScores **out,
-                                PllmError *err) {
+static PllmStatus open_part(Part *part, int raw, PllmError *err) {
   Names models = {NULL, 0};
+  sqlite3 *db = part->conn->db;
   sqlite3_int64 stamp = 0;
-  Part *part = pllm_alloc_zero(1, sizeof *part);
-  PllmStatus status;
   int found;
-  *out = NULL;
-  if (!part) return pllm_fail_nomem(err);
-  part->conn = pllm_ext_conn_ref(conn);
-  part->base.part = part;
-  part->base.table = &part->table;
-  status = copy_table(responses, &part->table) ? PLLM_OK : pllm_fail_nomem(err);
-  if (status == PLLM_OK)
-    status = pllm_scores_read_stamp(conn->db, responses, "persona_responses", &part->pin, &stamp, &found, err);
-  if (status == PLLM_OK && !found) status = pllm_scores_no_such(responses, "persona_responses", err);
-  if (status == PLLM_OK) status = pllm_scores_read_config(conn->db, responses, &models, &part->prompts_name, err);
-  if (status == PLLM_OK) status = get_entry(part, stamp, raw != 0, &models, err);
+  PllmStatus status = pllm_scores_read_stamp(db, &part->table, "persona_responses", &part->pin, &stamp, &found, err);
+  if (status == PLLM_OK && !found) status = pllm_scores_no_such(&part->table, "persona_responses", err);
+  if (status == PLLM_OK) status = pllm_scores_read_config(db, &part->table, &models, &part->prompts_name, err);
+  if (status == PLLM_OK) status = get_entry(part, stamp, raw, &models, err);
   if (status == PLLM_OK) status = find_prompts(part, err);
   if (status == PLLM_OK) status = make_view(part, err);
   pllm_ext_names_free(models.names, models.count);
+  return status;
+}
+
+PllmStatus pllm_ext_scores_open(PllmConn *conn, const PllmExtTable *responses, int raw, PllmExtScores **out,
+                                PllmError *err) {
+  Part *part = pllm_alloc_zero(1, sizeof *part);
+  Cache *cache = cache_of(conn);
+  PllmStatus status = PLLM_OK;
+  *out = NULL;
+  if (!part || !cache) {
+    pllm_free(part);
+    return pllm_fail_nomem(err);
+  }
+  part->conn = pllm_ext_conn_ref(conn);
+  part->base.part = part;
+  part->base.table = &part->table;
+  if (!copy_table(responses, &part->table)) status = pllm_fail_nomem(err);
+  if (status == PLLM_OK && cache->opening == MAX_NESTING)
+    status = pllm_fail(err, PLLM_INVALID,
+                       "reward_models or the prompts table of \"%.80s\" is a view of this very job", responses->name);
+  cache->opening++;
+  if (status == PLLM_OK) status = open_part(part, raw != 0, err);
+  cache->opening--;
   if (status == PLLM_OK)
     *out = &part->base;
   else

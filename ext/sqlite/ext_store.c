@@ -66,13 +66,28 @@ int pllm_store_error(StoreVtab *table, int rc, const char *format, ...) {
 
 int pllm_store_sqlite_error(StoreVtab *table, int rc) {
   if ((rc & 0xFF) == SQLITE_NOMEM) return SQLITE_NOMEM;
+  if (rc == SQLITE_ERROR)
+    return pllm_store_error(table, SQLITE_CORRUPT_VTAB, "its shadow tables are damaged: %s",
+                            sqlite3_errmsg(table->db));
   return pllm_store_error(table, rc, "%s", sqlite3_errmsg(table->db));
+}
+
+int pllm_store_step(StoreVtab *table, sqlite3_stmt *stmt) {
+  int rc;
+  table->busy = 1;
+  rc = sqlite3_step(stmt);
+  table->busy = 0;
+  return rc;
 }
 
 int pllm_store_stmt(StoreVtab *table, StoreStmt which, sqlite3_stmt **stmt) {
   const char *templ = table->kind->sql[which] ? table->kind->sql[which] : common_sql[which];
   char *sql;
   int rc;
+  *stmt = NULL;
+  if (table->busy)
+    return pllm_store_error(table, SQLITE_CORRUPT_VTAB,
+                            "its shadow tables are damaged: a trigger or view leads from them back to the table");
   *stmt = table->stmts[which];
   if (*stmt) return SQLITE_OK;
   sql = pllm_store_sql(table->schema, table->name, table->kind->id, templ);
@@ -80,18 +95,15 @@ int pllm_store_stmt(StoreVtab *table, StoreStmt which, sqlite3_stmt **stmt) {
   rc = sqlite3_prepare_v3(table->db, sql, -1, SQLITE_PREPARE_PERSISTENT, &table->stmts[which], NULL);
   sqlite3_free(sql);
   *stmt = table->stmts[which];
-  if (rc == SQLITE_ERROR) /* a shadow table or its columns are missing */
-    return pllm_store_error(table, SQLITE_CORRUPT_VTAB, "its shadow tables are damaged: %s",
-                            sqlite3_errmsg(table->db));
   return rc == SQLITE_OK ? rc : pllm_store_sqlite_error(table, rc);
 }
 
 int pllm_store_run(StoreVtab *table, sqlite3_stmt *stmt) {
   int rc;
-  sqlite3_step(stmt);
+  pllm_store_step(table, stmt);
   rc = sqlite3_reset(stmt);
-  if (rc != SQLITE_OK && (rc & 0xFF) != SQLITE_CONSTRAINT) pllm_store_sqlite_error(table, rc);
-  return rc;
+  if ((rc & 0xFF) == SQLITE_CONSTRAINT) return sqlite3_extended_errcode(table->db);
+  return rc == SQLITE_OK ? rc : pllm_store_sqlite_error(table, rc);
 }
 
 /* ---- stamps ---- */
@@ -123,7 +135,7 @@ int pllm_store_touch(StoreVtab *table) {
   if (table->stamped && table->readings == now) return SQLITE_OK;
   rc = pllm_store_stmt(table, STORE_STAMP_GET, &stmt);
   if (rc != SQLITE_OK) return rc;
-  found = sqlite3_step(stmt) == SQLITE_ROW && sqlite3_column_type(stmt, 0) == SQLITE_INTEGER;
+  found = pllm_store_step(table, stmt) == SQLITE_ROW && sqlite3_column_type(stmt, 0) == SQLITE_INTEGER;
   old = (sqlite3_uint64)sqlite3_column_int64(stmt, 0);
   rc = sqlite3_reset(stmt);
   if (rc != SQLITE_OK) return pllm_store_sqlite_error(table, rc);

@@ -81,6 +81,7 @@ struct StoreVtab {
   const StoreKind *kind;
   PllmConn *conn;                   /* one reference */
   sqlite3 *db;                      /* not owned */
+  int busy;                         /* one of its statements is being stepped: see pllm_store_step */
   int columns;                      /* declared */
   char *schema, *name;              /* owned */
   sqlite3_stmt *stmts[STORE_STMTS]; /* owned, prepared when first needed */
@@ -115,11 +116,16 @@ int pllm_store_shadow_name(const StoreKind *kind, const char *suffix);
 char *pllm_store_sql(const char *schema, const char *name, const char *id, const char *templ);
 /* A kept statement, reset and ready; an SQLite code with the table's message set. */
 int pllm_store_stmt(StoreVtab *table, StoreStmt which, sqlite3_stmt **stmt);
-/* Run a bound kept statement to its end and reset it.  Constraint codes come without a message. */
+/*
+** Step a statement on the shadow tables.  A hostile schema may have triggers on them, or views in their place, that
+** lead back into the table; that is SQLITE_CORRUPT_VTAB with a message instead of endless recursion.
+*/
+int pllm_store_step(StoreVtab *table, sqlite3_stmt *stmt);
+/* Run a bound kept statement to its end and reset it.  Constraints come as extended codes without a message. */
 int pllm_store_run(StoreVtab *table, sqlite3_stmt *stmt);
 /* Set the table's message: "T: ..."; returns rc. */
 int pllm_store_error(StoreVtab *table, int rc, const char *format, ...) PLLM_PRINTF(3, 4);
-/* The message of a failed SQLite call. */
+/* The message of a failed SQLite call; what can only mean missing shadow tables becomes SQLITE_CORRUPT_VTAB. */
 int pllm_store_sqlite_error(StoreVtab *table, int rc);
 int pllm_store_touch(StoreVtab *table); /* before every write: see the stamp above */
 unsigned long pllm_store_observe(void); /* somebody is about to read a stamp */

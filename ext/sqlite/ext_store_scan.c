@@ -158,16 +158,13 @@ static int take_scan(StoreVtab *table, StoreCursor *cursor, const char *plan) {
   }
   rc = sqlite3_prepare_v3(table->db, sql, -1, SQLITE_PREPARE_PERSISTENT, &cursor->scan, NULL);
   sqlite3_free(sql);
-  if (rc == SQLITE_ERROR)
-    return pllm_store_error(table, SQLITE_CORRUPT_VTAB, "its shadow tables are damaged: %s",
-                            sqlite3_errmsg(table->db));
   return rc == SQLITE_OK ? rc : pllm_store_sqlite_error(table, rc);
 }
 
 int pllm_store_next(sqlite3_vtab_cursor *base) {
   StoreCursor *cursor = (StoreCursor *)base;
   StoreVtab *table = (StoreVtab *)base->pVtab;
-  int rc = sqlite3_step(cursor->scan);
+  int rc = pllm_store_step(table, cursor->scan);
   if (table->kind->next) table->kind->next(cursor);
   if (rc == SQLITE_ROW) {
     cursor->eof = 0;
@@ -184,6 +181,9 @@ int pllm_store_filter(sqlite3_vtab_cursor *base, int number, const char *text, i
   const char *plan = text ? text : "";
   int rc;
   (void)number;
+  if (table->busy)
+    return pllm_store_error(table, SQLITE_CORRUPT_VTAB,
+                            "its shadow tables are damaged: a trigger or view leads from them back to the table");
   if (cursor->scan && strcmp(cursor->plan, plan) != 0) release_scan(table, cursor);
   if (!cursor->scan && (rc = take_scan(table, cursor, plan)) != SQLITE_OK) return rc;
   sqlite3_reset(cursor->scan);
@@ -211,7 +211,7 @@ static int lookup(StoreCursor *cursor, StoreStmt which, int type, sqlite3_contex
   int rc = pllm_store_stmt(table, which, &stmt);
   if (rc != SQLITE_OK) return rc;
   sqlite3_bind_int64(stmt, 1, sqlite3_column_int64(cursor->scan, 0));
-  if (sqlite3_step(stmt) == SQLITE_ROW) {
+  if (pllm_store_step(table, stmt) == SQLITE_ROW) {
     int found = sqlite3_column_type(stmt, 0);
     if (found != type && found != SQLITE_NULL) {
       sqlite3_reset(stmt);

@@ -60,7 +60,7 @@ static int other_dim(StoreVtab *table, int has_id, sqlite3_int64 id, size_t *dim
     sqlite3_bind_int64(stmt, 1, id);
   else
     sqlite3_bind_null(stmt, 1);
-  if (sqlite3_step(stmt) == SQLITE_ROW) *dim = (size_t)sqlite3_column_int64(stmt, 0) / PLLM_F32;
+  if (pllm_store_step(table, stmt) == SQLITE_ROW) *dim = (size_t)sqlite3_column_int64(stmt, 0) / PLLM_F32;
   rc = sqlite3_reset(stmt);
   return rc == SQLITE_OK ? rc : pllm_store_sqlite_error(table, rc);
 }
@@ -145,7 +145,7 @@ static int remove_clashes(StoreVtab *table, const Row *row) {
     if (row->has_old) sqlite3_bind_int64(stmt, 1, row->old);
     if (row->has_id) sqlite3_bind_int64(stmt, 2, row->id);
     if (table->kind->clash) table->kind->clash(table, stmt);
-    found = sqlite3_step(stmt) == SQLITE_ROW;
+    found = pllm_store_step(table, stmt) == SQLITE_ROW;
     id = sqlite3_column_int64(stmt, 0);
     rc = sqlite3_reset(stmt);
     if (rc != SQLITE_OK) return pllm_store_sqlite_error(table, rc);
@@ -221,7 +221,7 @@ static int check_row(StoreVtab *table, sqlite3_value **columns, Row *row) {
     rc = pllm_store_stmt(table, STORE_ROW_GET, &old);
     if (rc != SQLITE_OK) return rc;
     sqlite3_bind_int64(old, 1, row->old);
-    if (sqlite3_step(old) != SQLITE_ROW) {
+    if (pllm_store_step(table, old) != SQLITE_ROW) {
       rc = sqlite3_reset(old);
       return rc == SQLITE_OK ? SQLITE_DONE : pllm_store_sqlite_error(table, rc);
     }

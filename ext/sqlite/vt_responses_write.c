@@ -73,6 +73,25 @@ static int rewards_alone(ResponsesVtab *table) {
       "of the reward models");
 }
 
+/* In an UPDATE ... FROM rewards comes along unasked: is it what the row shows? */
+static int same_rewards(ResponsesVtab *table, sqlite3_value *value, const Scores *s, int *same) {
+  double mean[PLLM_MAX_MODELS], sd[PLLM_MAX_MODELS], rewards[PLLM_MAX_MODELS];
+  unsigned char bytes[8 * PLLM_MAX_MODELS];
+  size_t n = (size_t)table->n_models;
+  PllmError err;
+  PllmStatus status;
+  *same = !s->old_all && sqlite3_value_type(value) == SQLITE_NULL;
+  if (!s->old_all || sqlite3_value_type(value) != SQLITE_BLOB || (size_t)sqlite3_value_bytes(value) != 8 * n)
+    return SQLITE_OK;
+  status = pllm_ext_norms(table->store.db, table->store.schema, (const char *const *)table->names, table->n_models,
+                          &table->norms, mean, sd, &err);
+  if (status == PLLM_OK) status = pllm_scores_normalize(s->old, mean, sd, 1, n, rewards, NULL, &err);
+  if (status != PLLM_OK) return fail(&table->store, status, &err);
+  pllm_vector_store(rewards, n, PLLM_F64, bytes);
+  *same = memcmp(bytes, sqlite3_value_blob(value), 8 * n) == 0;
+  return SQLITE_OK;
+}
+
 /* In an UPDATE ... FROM raw_rewards comes along unasked: is it what the row has? */
 static int same_raw(const ResponsesVtab *table, int null, const double *numbers, const Scores *s) {
   if (null) return !s->old_all;
@@ -89,8 +108,7 @@ static int decide(ResponsesVtab *table, sqlite3_value **argv, const sqlite3_stmt
   sqlite3_value *raw = argv[RESPONSES_COL_RAW], *rewards = argv[RESPONSES_COL_REWARDS];
   int raw_null = sqlite3_value_type(raw) == SQLITE_NULL, n = table->n_models, any = 0, rc;
   int raw_given = old ? !sqlite3_value_nochange(raw) : !raw_null;
-  int rewards_given =
-      old ? !sqlite3_value_nochange(rewards) && !all_given : sqlite3_value_type(rewards) != SQLITE_NULL;
+  int rewards_given = old ? !sqlite3_value_nochange(rewards) : sqlite3_value_type(rewards) != SQLITE_NULL;
   memcpy(s->raw, s->old, (size_t)n * sizeof *s->raw);
   memcpy(s->known, s->old_known, (size_t)n);
   rc = read_columns(table, argv, old, all_given, s);
@@ -113,7 +131,11 @@ static int decide(ResponsesVtab *table, sqlite3_value **argv, const sqlite3_stmt
     memset(s->known, 1, (size_t)n);
   }
   pllm_ext_vector_free(&vector);
-  if (rewards_given && !raw_given && !any) return rewards_alone(table);
+  if (rewards_given && !raw_given && !any) {
+    int same = 0;
+    if (all_given && (rc = same_rewards(table, rewards, s, &same)) != SQLITE_OK) return rc;
+    if (!same) return rewards_alone(table);
+  }
   for (int b = 0; b < n; b++) {
     if (s->is_given[b] && raw_given && !raw_null && s->given[b] != s->raw[b]) return disagree(table, b, s);
     if (s->is_given[b] && !(raw_given && !raw_null)) {
