@@ -4,11 +4,11 @@
 ** A1  Arguments are name=value, each at most once; names without regard to case; a value may be quoted with ' or ".
 **     SQLite cuts at commas outside brackets, so a list is written [a, b] (or (a, b)).
 ** A2  Numbers are decimal; where an integer is wanted, 1e6 and 1000000.0 will do.
-** A3  The reward models' names come from models=[...], or from the columns of a persona_responses table:
-**     responses=name, by default the table called responses, looked for in the users' own schema first.
+** A3  The reward models' names come from models=[...], or from a persona_responses table: responses=name,
+**     by default the table called responses, looked for in the users' own schema first.
 ** A4  What the arguments say is resolved once, at CREATE, and kept in the shadow table <name>_declaration (key,
 **     position, value): a format number, each argument with its default filled in, one alpha and one model per
-**     position. Connecting reads nothing else, so it never depends on another table.
+**     position.  Connecting reads nothing else, so it never depends on another table.
 */
 #include "users_decl.h"
 
@@ -181,48 +181,20 @@ static PllmStatus models_from_list(const char *text, UsersDecl *decl, PllmError 
   return status;
 }
 
-/* A persona_responses table declares its fixed columns, then one per reward model. */
 static PllmStatus models_from_table(sqlite3 *db, const char *near, const char *text, UsersDecl *decl,
                                     PllmError *err) {
-  static const char *const sql =
-      "SELECT name FROM pragma_table_xinfo(?1, ?2) WHERE hidden = 0 AND name NOT IN "
-      "('response_id', 'prompt_id', 'position', 'model', 'text', 'rewards', 'raw_rewards', "
-      "'embedding') ORDER BY cid";
-  static const char *const check = "SELECT count(*) FROM pragma_table_xinfo(?1, ?2) WHERE name IN "
-                                   "('response_id', 'rewards', 'raw_rewards')";
   PllmExtTable table = {0};
-  sqlite3_stmt *stmt = NULL;
+  char **names = NULL;
+  int count = 0;
   PllmStatus status = pllm_ext_table_find(db, text ? text : "responses", near, &table, err);
-  int rc = SQLITE_OK, is_responses = 0;
-  if (status != PLLM_OK) {
-    if (status == PLLM_INVALID && !text)
-      pllm_fail(err, PLLM_INVALID,
-                "no table \"responses\" to take the reward models from; create it first, or give responses=name or "
-                "models=[name, ...]");
-    else if (status == PLLM_INVALID)
-      pllm_error_prefix(err, "responses");
-    return status;
-  }
-  for (int pass = 0; pass < 2 && rc == SQLITE_OK && status == PLLM_OK; pass++) {
-    rc = sqlite3_prepare_v2(db, pass ? sql : check, -1, &stmt, NULL);
-    if (rc != SQLITE_OK) break;
-    sqlite3_bind_text(stmt, 1, table.name, -1, SQLITE_STATIC);
-    sqlite3_bind_text(stmt, 2, table.schema, -1, SQLITE_STATIC);
-    while (status == PLLM_OK && (rc = sqlite3_step(stmt)) == SQLITE_ROW) {
-      const char *name = (const char *)sqlite3_column_text(stmt, 0);
-      if (!pass)
-        is_responses = sqlite3_column_int(stmt, 0) == 3;
-      else
-        status = name ? add_model(decl, name, err) : pllm_fail_nomem(err);
-    }
-    rc = sqlite3_finalize(stmt);
-    if (rc == SQLITE_OK && !is_responses) break;
-  }
-  if (rc != SQLITE_OK)
-    status = pllm_ext_sqlite_fail(err, db, rc);
-  else if (status == PLLM_OK && (!is_responses || decl->population.n_models == 0))
-    status = pllm_fail(err, PLLM_INVALID,
-                       "responses: %.100s is no persona_responses table, so it names no reward models", table.quoted);
+  if (status == PLLM_INVALID && !text)
+    return pllm_fail(err, PLLM_INVALID,
+                     "no table \"responses\" to take the reward models from; create it first, or give responses=name "
+                     "or models=[name, ...]");
+  if (status == PLLM_OK) status = pllm_ext_responses_models(db, &table, &names, &count, err);
+  if (status == PLLM_INVALID) pllm_error_prefix(err, "responses");
+  for (int i = 0; i < count && status == PLLM_OK; i++) status = add_model(decl, names[i], err);
+  pllm_ext_names_free(names, count);
   pllm_ext_table_free(&table);
   return status;
 }

@@ -100,18 +100,16 @@ eq(db.execute("SELECT name FROM sqlite_schema WHERE name LIKE 'd%'").fetchall(),
 
 # ---- Reward models' names from a responses table (A3)
 
-# A stand-in with the columns that persona_responses declares.
-RESPONSES = "(response_id, prompt_id, position, model, text, rewards, raw_rewards, embedding, {})"
-db.execute("CREATE TABLE responses" + RESPONSES.format('gemma_2b, "my model"'))
+db.execute('CREATE VIRTUAL TABLE responses USING persona_responses(gemma_2b, "my model")')
 create("d", "")
 eq([r[1] for r in db.execute("PRAGMA table_info(d)")][2:], ["gemma_2b", "my model"], "A3 persona_users() takes its names from responses")
 db.execute("DROP TABLE responses")
 eq(one("SELECT count(gemma_2b) FROM d"), 1000, "A4 reading does not need the responses table")
 db.execute("DROP TABLE d")
 db.execute("ATTACH ':memory:' AS other")
-db.execute("CREATE TABLE other.responses" + RESPONSES.format("o1"))
-db.execute("CREATE TABLE responses" + RESPONSES.format("m1"))
-db.execute('CREATE TABLE "my responses"' + RESPONSES.format("q1, q2"))
+db.execute('CREATE VIRTUAL TABLE other.responses USING persona_responses(o1)')
+db.execute('CREATE VIRTUAL TABLE responses USING persona_responses(m1)')
+db.execute('CREATE VIRTUAL TABLE "my responses" USING persona_responses(q1, q2)')
 for args, schema, want in [("", "main", ["m1"]), ("", "other", ["o1"]), ("", "temp", ["m1"]), ("responses=other.responses", "main", ["o1"]),
                            ('responses="my responses"', "main", ["q1", "q2"]), ("responses=[my responses]", "temp", ["q1", "q2"]),
                            ("responses='responses'", "main", ["m1"])]:
@@ -343,15 +341,18 @@ CHANGES = [
     ("UPDATE x_declaration SET value = 'turn' WHERE key = 'model' AND position = 2", 'a reward model cannot be called "turn": a column has that name'),
     ("INSERT INTO x_declaration VALUES ('colour', 0, 1)", 'its declaration has an unexpected "colour" at position 0'),
     ("DROP TABLE x_declaration", "no such table: main.x_declaration"),
+    ("ALTER TABLE x_declaration RENAME TO y; CREATE VIEW x_declaration AS SELECT 'count' AS key, user_id AS position, 5 AS value FROM x", "vtable constructor called recursively: x"),
 ]
 for change, message in CHANGES:
     path = os.path.join(folder, "damaged.db")
     setup = connect(path)
     create("x", "models=[a,b]", setup)
-    setup.execute(change)
+    setup.executescript(change)
     setup.close()
     hurt = connect(path)
     fails(hurt, "SELECT count(*) FROM x", "x: " + message, f"U6 {message[:70]}")
+    if "VIEW" in change:
+        hurt.executescript("DROP VIEW x_declaration; DROP TABLE y")
     hurt.execute("DROP TABLE x")
     eq(hurt.execute("SELECT count(*) FROM sqlite_schema").fetchone(), (0,), "U6 and the table can be dropped")
     hurt.close()
@@ -409,7 +410,7 @@ BAD = [
     ("count=5", 'no table "responses" to take the reward models from; create it first, or give responses=name or models=[name, ...]'),
     ("responses=nothing", "responses: no such table: nothing"),
     ("responses=1 + 1", 'responses: "1 + 1" is no table name; an SQL identifier such as users, "my users" or aux.users is required'),
-    ("responses=copy", 'responses: "main"."copy" is no persona_responses table, so it names no reward models'),
+    ("responses=copy", 'responses: "copy" is no persona_responses table'),
 ]
 for args, message in BAD:
     if message is None:
