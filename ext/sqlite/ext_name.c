@@ -110,7 +110,7 @@ PllmStatus pllm_ext_table_find(sqlite3 *db, const char *text, const char *near, 
     if (good && (!first || !second)) rc = SQLITE_NOMEM;
   }
   if (good && !first) rc = SQLITE_NOMEM;
-  if (!good || *p) {
+  if (rc == SQLITE_OK && (!good || *p)) {
     status = pllm_fail(err, PLLM_INVALID,
                        "\"%.60s\" is no table name; an SQL identifier such as users, \"my users\" or aux.users is "
                        "required",
