@@ -8,7 +8,7 @@
 ** the tag in its k lowest bits moves it by at most 2^(k-23) of itself.  With E the sum of both, two utilities whose
 ** estimates differ by more than 2E are ordered alike by the exact and by the canonical f64 utility, whose own error
 *of
-** B*2^-53 is far inside the slack.  Blocks whose numbers leave f32's comfortable range get no estimate at all.
+** B*2^-53 is far inside the slack.  Blocks where W, S or W*S leaves f32's comfortable range get no estimate.
 */
 #include "core_votes.h"
 #include "core_simd.h"
@@ -72,16 +72,21 @@ static Scratch scratch_of(const Job *job, int worker) {
   return s;
 }
 
+static int comfortable(double size, double least) {
+  return size > least && size < 1e30;
+}
+
 static void prompt_block(const Job *job, size_t first, size_t n, size_t start, size_t count, double largest,
                          const Scratch *s) {
   size_t models = job->scores->n_models, unsure = 0;
-  double scale = largest * job->block_bound[start / USER_BLOCK], error;
+  double heaviest = job->block_bound[start / USER_BLOCK], scale = largest * heaviest, error;
   PllmVoteTask task = {.models = models, .responses = n, .users = count};
   task.tag_bits = 7; /* the tallies of small prompts read three bits */
   while ((size_t)task.tag_bits + 1 < n) task.tag_bits = task.tag_bits * 2 + 1;
   error = scale * 1.05 * ((double)(models + 4) * 0x1p-24 + (double)(task.tag_bits + 1) * 0x1p-23);
-  /* f32 holds everything with room to spare, or nothing is estimated */
-  if (!(scale < 1e30 && scale > 1e-20 && largest < 1e30) || n > MAX_TAGGED) {
+  /* f32 holds both factors and the sums with room to spare, or nothing is estimated: below 2^-126 a conversion errs by
+  ** an absolute 2^-150, which the margin covers as long as W and S themselves are far above that */
+  if (!comfortable(largest, 1e-30) || !comfortable(heaviest, 1e-30) || !comfortable(scale, 1e-20) || n > MAX_TAGGED) {
     for (size_t u = 0; u < count; u++) choose(job, job->weights + (start + u) * models, first, n);
     return;
   }

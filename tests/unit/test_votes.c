@@ -21,6 +21,7 @@ typedef struct Case {
   size_t responses; /* per prompt; 0: 0..20, ragged */
   double scale;     /* of the rewards */
   int ties;         /* rewards and weights from a few values: exact ties everywhere, and near ties by rounding */
+  double weight;    /* scale of the weights */
 } Case;
 
 static void check(const Case *c) {
@@ -36,7 +37,7 @@ static void check(const Case *c) {
   for (size_t i = 0; i < n * c->models; i++)
     rewards[i] = c->scale * (c->ties ? (double)(int)(uniform() * 3) / 10 : uniform() * 6 - 3);
   for (size_t i = 0; i < c->users * c->models; i++)
-    weights[i] = c->ties ? (double)(int)(uniform() * 3) / 7 : uniform() * uniform();
+    weights[i] = c->weight * (c->ties ? (double)(int)(uniform() * 3) / 7 : uniform() * uniform());
   PllmScores scores = {
       .n_models = c->models, .n_prompts = c->prompts, .n_responses = n, .first = first, .rewards = rewards};
   int64_t *want = pllm_alloc_zero(2 * n, 8), *got = pllm_alloc(2 * n, 8);
@@ -75,18 +76,23 @@ static void check(const Case *c) {
 
 int main(void) {
   static const Case cases[] = {
-      {"eight responses, ten models", 10, 40, 1030, 8, 1, 0},
-      {"one response", 3, 20, 17, 1, 1, 0},
-      {"ragged prompts", 7, 60, 515, 0, 1, 0},
-      {"one model", 1, 50, 40, 5, 1, 0},
-      {"exact and near ties", 10, 60, 300, 8, 1, 1},
-      {"ragged ties", 4, 60, 300, 0, 1, 1},
-      {"many responses", 5, 3, 50, 1500, 1, 0},
-      {"a thousand responses", 5, 3, 50, 1000, 1, 0},
-      {"256 models", 256, 10, 33, 8, 1, 0},
-      {"rewards beyond f32", 10, 20, 100, 8, 1e200, 0},
-      {"rewards below f32", 10, 20, 100, 8, 1e-200, 0},
-      {"rewards of zero", 10, 20, 100, 8, 0, 0},
+      {"eight responses, ten models", 10, 40, 1030, 8, 1, 0, 1},
+      {"one response", 3, 20, 17, 1, 1, 0, 1},
+      {"ragged prompts", 7, 60, 515, 0, 1, 0, 1},
+      {"one model", 1, 50, 40, 5, 1, 0, 1},
+      {"exact and near ties", 10, 60, 300, 8, 1, 1, 1},
+      {"ragged ties", 4, 60, 300, 0, 1, 1, 1},
+      {"many responses", 5, 3, 50, 1500, 1, 0, 1},
+      {"a thousand responses", 5, 3, 50, 1000, 1, 0, 1},
+      {"256 models", 256, 10, 33, 8, 1, 0, 1},
+      {"rewards beyond f32", 10, 20, 100, 8, 1e200, 0, 1},
+      {"rewards below f32", 10, 20, 100, 8, 1e-200, 0, 1},
+      {"rewards of zero", 10, 20, 100, 8, 0, 0, 1},
+      {"rewards subnormal in f32, huge weights", 10, 20, 600, 8, 1e-42, 0, 1e30},
+      {"weights subnormal in f32, huge rewards", 10, 20, 600, 8, 1e28, 0, 1e-42},
+      {"weights beyond f32, tiny rewards", 10, 20, 600, 8, 1e-35, 0, 1e45},
+      {"weights below f32, huge rewards", 10, 20, 600, 8, 1e29, 0, 1e-48},
+      {"small weights, large rewards", 10, 20, 600, 8, 1e20, 0, 1e-25},
   };
   PllmScores none = {.n_models = 1};
   double bad[2] = {1, NAN};
