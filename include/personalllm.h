@@ -15,6 +15,8 @@
 #include "personalllm/adapt.h"
 #include "personalllm/base.h"
 #include "personalllm/dataset.h"
+#include "personalllm/evaluate.h"
+#include "personalllm/interactions.h"
 #include "personalllm/json.h"
 #include "personalllm/jsonl.h"
 #include "personalllm/kernel.h"

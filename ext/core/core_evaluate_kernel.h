@@ -1,0 +1,116 @@
+/*
+** core_evaluate_kernel.h: the body of the evaluation kernel, compiled once per instruction set (core_evaluate_*.c).
+**
+** Users lie across the lanes; each lane computes the canonical utilities of its user (products and sums in position order,
+** never fused), so every comparison is the canonical one by construction and all variants give the same bits.
+*/
+#include "core_evaluate.h"
+#include "core_simd.h"
+
+#include <string.h>
+
+#if defined(__AVX512F__)
+#define WIDTH 8
+#elif defined(__AVX2__)
+#define WIDTH 4
+#else
+#define WIDTH 2
+#endif
+
+#if defined(__clang__)
+#define UNROLLED _Pragma("clang loop unroll_count(8)")
+#elif defined(__GNUC__)
+#define UNROLLED _Pragma("GCC unroll 8")
+#else
+#define UNROLLED
+#endif
+
+/* gcc's and clang's own vectors; true is all ones. */
+typedef double Vec __attribute__((vector_size(8 * WIDTH)));
+typedef int64_t Mask __attribute__((vector_size(8 * WIDTH)));
+
+#define SELECT(m, a, b) ((Vec)(((Mask)(a) & (m)) | ((Mask)(b) & ~(m))))
+#define COUNT(m) ((Vec)((Mask)one & (m))) /* 1.0 where true */
+
+/* Utilities of n responses; weights are [dim] rows of a tile, features [n][dim]. */
+static PLLM_INLINE void utilities(const double *weights, const double *features, size_t dim, const size_t n, Vec *u) {
+  Vec w;
+  memcpy(&w, weights, sizeof w);
+  for (size_t r = 0; r < n; r++) u[r] = w * features[r * dim];
+  for (size_t b = 1; b < dim; b++) {
+    memcpy(&w, weights + b * PLLM_JUDGE_TILE, sizeof w);
+    for (size_t r = 0; r < n; r++) u[r] += w * features[r * dim + b];
+  }
+}
+
+/* Add one prompt to the sums, given both utilities of its n responses and the truth's of the reference, if any. */
+static PLLM_INLINE void judge(const Vec *t, const Vec *e, const size_t n, const Vec *rival, Vec *sums) {
+  const Vec one = (Vec){0} + 1.0;
+  Vec best = t[0], best_e = e[0], worst = t[0], worst_e = e[0], pick = e[0], pick_t = t[0], total = t[0];
+  Vec strict = {0}, right = {0};
+  Mask best_at = {0}, pick_at = {0}, some;
+  for (size_t r = 1; r < n; r++) {
+    Mask above = t[r] > best, below = t[r]<worst, liked = e[r]> pick, at = (Mask){0} + (int64_t)r;
+    best = SELECT(above, t[r], best);
+    best_e = SELECT(above, e[r], best_e);
+    best_at = (at & above) | (best_at & ~above);
+    worst = SELECT(below, t[r], worst);
+    worst_e = SELECT(below, e[r], worst_e);
+    pick = SELECT(liked, e[r], pick);
+    pick_t = SELECT(liked, t[r], pick_t);
+    pick_at = (at & liked) | (pick_at & ~liked);
+    total += t[r];
+  }
+  /* right counts 2 for a pair in the truth's order, 1 for an undecided one */
+  UNROLLED
+  for (size_t i = 0; i + 1 < n; i++) UNROLLED
+  for (size_t j = i + 1; j < n; j++) {
+    Mask up = t[i] > t[j], down = t[i]<t[j], up_e = e[i]> e[j], down_e = e[i] < e[j];
+    strict += COUNT(up | down);
+    right += COUNT((up & ~down_e) | (down & ~up_e));
+    right += COUNT((up & up_e) | (down & down_e));
+  }
+  some = strict > 0.0;
+  right = right / (2.0 * SELECT(some, strict, one));
+  sums[PLLM_SUM_TOP1] += COUNT(best_at == pick_at);
+  sums[PLLM_SUM_PAIR] += COUNT(best_e > worst_e);
+  sums[PLLM_SUM_ALL_PAIRS] += right;
+  sums[PLLM_SUM_ALL_PAIRS_PROMPTS] += COUNT(some);
+  sums[PLLM_SUM_REWARD] += pick_t;
+  sums[PLLM_SUM_BEST] += best;
+  sums[PLLM_SUM_RANDOM] += total / (double)n;
+  if (rival) sums[PLLM_SUM_WINS] += COUNT(pick_t > *rival);
+}
+
+/* The users in lanes `lane` to lane + WIDTH - 1 of the tile. */
+static void judge_lanes(const PllmJudgeTask *task, size_t lane) {
+  size_t models = task->models, dim = task->dim;
+  const double *truth = task->truth + lane, *estimate = task->estimate + lane;
+  Vec *t = (Vec *)(void *)task->scratch, *e = t + task->max_responses;
+  Vec sums[PLLM_N_SUMS];
+  for (int i = 0; i < PLLM_N_SUMS; i++) memcpy(&sums[i], task->sums + i * PLLM_JUDGE_TILE + lane, sizeof *sums);
+  for (size_t p = 0; p < task->n_prompts; p++) {
+    const PllmJudgePrompt *prompt = &task->prompts[p];
+    const double *tf = task->truth_features + prompt->first * models;
+    const double *ef = task->estimate_features + prompt->first * dim;
+    const Vec *rival = prompt->reference == SIZE_MAX ? NULL : t + prompt->reference;
+    if (prompt->n == 8) {
+      Vec t8[8], e8[8]; /* in registers, where there are enough */
+      utilities(truth, tf, models, 8, t8);
+      utilities(estimate, ef, dim, 8, e8);
+      for (size_t r = 0; rival && r < 8; r++) t[r] = t8[r];
+      judge(t8, e8, 8, rival, sums);
+      continue;
+    }
+    for (size_t r = 0; r < prompt->n; r++) {
+      utilities(truth, tf + r * models, models, 1, t + r);
+      utilities(estimate, ef + r * dim, dim, 1, e + r);
+    }
+    judge(t, e, prompt->n, rival, sums);
+  }
+  for (int i = 0; i < PLLM_N_SUMS; i++) memcpy(task->sums + i * PLLM_JUDGE_TILE + lane, &sums[i], sizeof *sums);
+}
+
+void PLLM_JUDGE_KERNEL(const PllmJudgeTask *task) {
+  for (size_t lane = 0; lane < PLLM_JUDGE_TILE; lane += WIDTH) judge_lanes(task, lane);
+}

@@ -1,0 +1,61 @@
+/*
+** evaluate.h: how well do estimated weights serve each user?  (facts 5.1, and regret against the stored responses.)
+*/
+#ifndef PERSONALLLM_EVALUATE_H
+#define PERSONALLLM_EVALUATE_H
+
+#include "parallel.h"
+#include "scores.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/*
+** What users are judged on.  The truth judges with the rewards of *scores; the estimate picks by its own features of each
+** response: the rewards (both pointers NULL), or the rows of an f64 or an f32 matrix.
+*/
+typedef struct PllmEvaluation {
+  const PllmScores *scores;
+  const size_t *prompts; /* [n_prompts], indexes into *scores, each at most once */
+  size_t n_prompts;
+  const double *features_f64; /* [rows][dim] */
+  const float *features_f32;
+  size_t dim; /* of the estimate's weights; n_models where both pointers are NULL */
+  const size_t
+      *row; /* [scores->n_responses]: a response's row in the features, SIZE_MAX leaves it out for both sides;
+                     ** NULL: response r has row r */
+  int32_t reference; /* win_rate is against the first response of this model (index into model_names); -1: none */
+} PllmEvaluation;
+
+/*
+** Means over one user's prompts; NaN where a mean is over nothing.  With t the truth's and e the estimate's canonical
+** utility, pick = argmax e, best = argmax t, worst = argmin t (first on ties):
+*/
+typedef struct PllmJudgement {
+  double top1;          /* pick = best */
+  double pair_accuracy; /* e(best) > e(worst) */
+  double
+      all_pairs_accuracy; /* over pairs with t(i) > t(j): e(i) > e(j) counts 1, equality 1/2; over prompts with a pair */
+  double reward;          /* t(pick) */
+  double best_reward;     /* t(best) */
+  double random_reward; /* mean of t over the responses */
+  double regret;        /* best_reward - reward */
+  double win_rate;      /* t(pick) > t(reference), over prompts that have a reference response */
+} PllmJudgement;
+
+/* How many prompts count: those with a response that is not left out.  O(responses). */
+size_t pllm_evaluate_prompts(const PllmEvaluation *task);
+
+/*
+** Judge users: truth[users][n_models] and estimate[users][dim], all finite, into out[users].  Sums run in the order of
+** task->prompts, so that the result is the same on every machine, for any number of threads and any cut into calls.
+** O(users x responses x (n_models + dim + responses of a prompt)); memory O(users x (n_models + dim)).
+*/
+PllmStatus pllm_evaluate(const PllmEvaluation *task, const double *truth, const double *estimate, size_t users,
+                         PllmJudgement *out, const PllmRun *run, PllmError *err);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
