@@ -76,6 +76,10 @@ int pllm_ext_init_adapt(PllmConn *conn, char **error);
 int pllm_ext_init_adapt_table(PllmConn *conn, char **error);
 int pllm_ext_init_methods(PllmConn *conn, char **error);
 int pllm_ext_init_neighbors(PllmConn *conn, char **error);
+int pllm_ext_init_votes(PllmConn *conn, char **error);
+int pllm_ext_init_interactions(PllmConn *conn, char **error);
+int pllm_ext_init_choices(PllmConn *conn, char **error);
+int pllm_ext_init_evaluate(PllmConn *conn, char **error);
 int pllm_ext_init_users(PllmConn *conn, char **error);
 int pllm_ext_init_text(PllmConn *conn, char **error);
 
@@ -229,5 +233,78 @@ typedef struct PllmTvf {
 int pllm_ext_tvf(PllmConn *conn, const PllmTvf *tvf, char **error);
 /* Text of argument i, NULL when not given or NULL. */
 const char *pllm_ext_tvf_text(PllmTvfCursor *cursor, int i);
+
+/* ---- ext_population.c: populations, read in order -------------------------------------------------------------- */
+
+/*
+** A population: any table or view with user_id and weights, read in the order of user_id, one user at a time.  NULL weights
+** are skipped or handed out as such; a user_id that is no integer or stands twice, and weights of a wrong length or that
+** are not finite, are errors naming table and user.
+*/
+typedef struct PllmExtPopulation {
+  sqlite3 *db;            /* not owned */
+  sqlite3_stmt *stmt;     /* owned */
+  const char *name;       /* of the table, for messages; not owned */
+  const char *dim_source; /* what fixes dim, for messages: "responses has %d reward models"; not owned */
+  size_t dim;             /* length of every weight vector; 0: the first one fixes it */
+  PllmExtVector vector;   /* owned, reused */
+  sqlite3_int64 nulls;    /* users without weights so far */
+  /* The current user. */
+  int done, started;
+  sqlite3_int64 user_id;
+  const double *weights; /* [dim], NULL where NULL; valid until the next */
+} PllmExtPopulation;
+
+PllmStatus pllm_ext_population_open(PllmConn *conn, const PllmExtTable *table, size_t dim,
+                                    PllmExtPopulation *population, PllmError *err);
+PllmStatus pllm_ext_population_next(PllmExtPopulation *population, PllmError *err); /* the next user, or done */
+void pllm_ext_population_close(PllmExtPopulation *population);
+
+/* A block of users; start from {0}. */
+typedef struct PllmExtUsers {
+  sqlite3_int64 *user_id; /* owned, [room] */
+  double *weights;        /* owned, [room][dim]; zeros where known is 0 */
+  uint8_t *known;         /* owned, [room] */
+  size_t count, room;
+} PllmExtUsers;
+
+/* Read up to `most` users.  With keep, users without weights are in the block (known = 0); else they are left out.  Fewer
+** than `most` means that the population ends. */
+PllmStatus pllm_ext_users_read(PllmExtPopulation *population, size_t most, int keep, PllmExtUsers *users,
+                               PllmError *err);
+void pllm_ext_users_free(PllmExtUsers *users);
+
+/* ---- ext_bulk.c: what the bulk jobs have in common --------------------------------------------------------------- */
+
+/* Users of a block whose vectors have n numbers in all: small enough to bound memory, large enough for the threads. */
+size_t pllm_ext_bulk_users(size_t n);
+
+/* One bulk job over a population (or history) and a responses table; start from {0}. */
+typedef struct PllmExtBulk {
+  PllmExtPoll poll;
+  PllmExtTable source, responses; /* owned */
+  PllmExtScores *scores;          /* owned */
+  size_t *prompts;                /* owned, [n_prompts], the prompts of the split in order; see pllm_ext_bulk_split */
+  size_t n_prompts;
+  char *responses_name; /* owned: option `responses` */
+  int raw;              /* option `scores` */
+} PllmExtBulk;
+
+/*
+** Open the poll, find the table named by argument `source` (called `name` in messages), parse the options (`responses`,
+** `scores` and the n of the job) from argument `options` and open the scores.
+*/
+PllmStatus pllm_ext_bulk_open(PllmTvfCursor *cursor, int source, const char *name, int options, PllmOption *own,
+                              size_t n, PllmExtBulk *bulk, PllmError *err);
+/* List the prompts of the split named by an argument (NULL: all). */
+PllmStatus pllm_ext_bulk_split(PllmTvfCursor *cursor, int split, PllmExtBulk *bulk, PllmError *err);
+/* Find a table named by an argument, with "argument N (name)" in front of errors. */
+PllmStatus pllm_ext_bulk_table(PllmTvfCursor *cursor, int arg, const char *name, PllmExtTable *table, PllmError *err);
+/* A whole number from min to max given as an argument. */
+PllmStatus pllm_ext_bulk_integer(PllmTvfCursor *cursor, int arg, const char *name, sqlite3_int64 min, sqlite3_int64 max,
+                                 sqlite3_int64 *value, PllmError *err);
+/* A vector of f32 as a BLOB result. */
+void pllm_ext_bulk_result_f32(sqlite3_context *context, const float *numbers, size_t dim);
+void pllm_ext_bulk_close(PllmExtBulk *bulk);
 
 #endif

@@ -39,6 +39,10 @@ PLLM_EXPORT int sqlite3_personalllm_init(sqlite3 *db, char **error, const sqlite
       pllm_ext_init_adapt_table,
       pllm_ext_init_methods,
       pllm_ext_init_neighbors,
+      pllm_ext_init_votes,
+      pllm_ext_init_interactions,
+      pllm_ext_init_choices,
+      pllm_ext_init_evaluate,
       pllm_ext_init_users,
       pllm_ext_init_text,
   };
