@@ -74,6 +74,8 @@ PllmStatus pllm_ext_norms(sqlite3 *db, const char *schema, const char *const *na
     status = take_row(*kept, names, n, found, mean, sd, err);
   if (rc == SQLITE_OK) rc = sqlite3_reset(*kept);
   if (status != PLLM_OK) return status;
+  if (rc == SQLITE_ERROR && strncmp(sqlite3_errmsg(db), "no such", 7) != 0) /* a view that fails */
+    return pllm_fail(err, PLLM_INVALID, "reward_models: %s", sqlite3_errmsg(db));
   if (rc == SQLITE_ERROR)
     return pllm_fail(err, PLLM_INVALID,
                      "rewards = (raw - mean) / sd needs the table reward_models(name, mean, sd) in schema %s: %s",

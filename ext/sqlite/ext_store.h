@@ -40,6 +40,7 @@ typedef enum StoreStmt {
   STORE_ROW_GET,         /* narrow columns of row ?1 */
   STORE_ROW_INSERT,      /* ?1 id, ?2... narrow columns */
   STORE_ROW_UPDATE,      /* ?1 new id, ?2... narrow columns, last the old id */
+  STORE_ROW_LAST,        /* the greatest id */
   STORE_ROW_CLASH,       /* id of a row other than ?1 that stands in the way of id ?2 (?3... by the kind) */
   STORE_STMTS
 } StoreStmt;

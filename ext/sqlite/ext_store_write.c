@@ -132,10 +132,28 @@ typedef struct Row {
   sqlite3_stmt *stmt; /* the bound INSERT or UPDATE of the narrow row */
 } Row;
 
-/* REPLACE: remove the rows that stand in the way. */
-static int remove_clashes(StoreVtab *table, const Row *row) {
+/* The id that an INSERT without one gets, chosen, as in an ordinary table, before REPLACE removes rows. */
+static int choose_id(StoreVtab *table, Row *row) {
   sqlite3_stmt *stmt;
-  int rc;
+  int rc = pllm_store_stmt(table, STORE_ROW_LAST, &stmt);
+  if (rc != SQLITE_OK) return rc;
+  if (pllm_store_step(table, stmt) == SQLITE_ROW) {
+    sqlite3_int64 last = sqlite3_column_int64(stmt, 0); /* 0 when there is no row */
+    if (last < INT64_MAX) {
+      row->id = last + 1;
+      row->has_id = 1;
+    }
+  }
+  rc = sqlite3_reset(stmt);
+  if (rc != SQLITE_OK) return pllm_store_sqlite_error(table, rc);
+  return row->has_id ? sqlite3_bind_int64(row->stmt, 1, row->id) : SQLITE_OK;
+}
+
+/* REPLACE: remove the rows that stand in the way. */
+static int remove_clashes(StoreVtab *table, Row *row) {
+  sqlite3_stmt *stmt;
+  int rc = SQLITE_OK;
+  if (!row->has_id && (rc = choose_id(table, row)) != SQLITE_OK) return rc;
   for (;;) {
     sqlite3_int64 id;
     int found;
@@ -155,6 +173,13 @@ static int remove_clashes(StoreVtab *table, const Row *row) {
   }
 }
 
+/* An UPDATE that sets the id to NULL is a type error, as with an ordinary INTEGER PRIMARY KEY. */
+static int read_id(StoreVtab *table, const char *column, sqlite3_value *value, sqlite3_int64 *id) {
+  if (sqlite3_value_type(value) == SQLITE_NULL)
+    return pllm_store_error(table, SQLITE_MISMATCH, "%s is NULL; an integer is required", column);
+  return pllm_store_integer(table, column, value, id);
+}
+
 /* Which ids: argv is that of xUpdate. */
 static int read_ids(StoreVtab *table, sqlite3_value **argv, Row *row) {
   const char *column = table->kind->id;
@@ -165,9 +190,9 @@ static int read_ids(StoreVtab *table, sqlite3_value **argv, Row *row) {
   if (row->has_old) {
     row->old = row->id = sqlite3_value_int64(argv[0]);
     row->has_id = 1;
-    rc = pllm_store_integer(table, "rowid", rowid, &row->id);
+    rc = read_id(table, "rowid", rowid, &row->id);
     if (rc != SQLITE_OK || sqlite3_value_nochange(id)) return rc;
-    rc = pllm_store_integer(table, column, id, &given);
+    rc = read_id(table, column, id, &given);
     if (rc != SQLITE_OK || given == row->old) return rc;
     if (row->id != row->old && row->id != given)
       return pllm_store_error(table, SQLITE_MISMATCH, "rowid is %lld but %s is %lld; they are the same", row->id,

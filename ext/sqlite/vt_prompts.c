@@ -52,6 +52,7 @@ static const StoreKind prompts = {
             [STORE_ROW_GET] = "SELECT split, source FROM $rows WHERE prompt_id = ?1",
             [STORE_ROW_INSERT] = "INSERT INTO $rows(prompt_id, split, source) VALUES (?1, ?2, ?3)",
             [STORE_ROW_UPDATE] = "UPDATE $rows SET prompt_id = ?1, split = ?2, source = ?3 WHERE prompt_id = ?4",
+            [STORE_ROW_LAST] = "SELECT max(prompt_id) FROM $rows",
             [STORE_ROW_CLASH] = "SELECT prompt_id FROM $rows WHERE prompt_id = ?2 AND prompt_id IS NOT ?1"},
     .rows_guess = 10000,
     .n_keys = 1,

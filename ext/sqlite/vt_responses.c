@@ -158,6 +158,7 @@ static const StoreKind responses = {
                                  "VALUES (?1, ?2, ?3, ?4, ?5)",
             [STORE_ROW_UPDATE] = "UPDATE $scores SET response_id = ?1, prompt_id = ?2, position = ?3, model = ?4, "
                                  "raw = ?5 WHERE response_id = ?6",
+            [STORE_ROW_LAST] = "SELECT max(response_id) FROM $scores",
             [STORE_ROW_CLASH] = "SELECT response_id FROM $scores WHERE (response_id = ?2 OR (prompt_id = ?3 AND "
                                 "position = ?4)) AND response_id IS NOT ?1"},
     .rows_guess = 100000,
