@@ -1,32 +1,46 @@
 /*
-** core_adapt.c: the options of adaptation, and the closed-form estimators.
-**
-**   sum      w = sum over preferences of chosen - rejected (facts 7.5, the Hebbian direction; facts 4.1 up to scale),
-**            scaled to sum |w_b| = 1, or 0 when nothing was said.  A choice set says best - mean of the others and
-**            mean of the others - worst, or best - worst when both are marked; ratings say sum (rating - mean)
-*features.
-**   uniform  1/dim each.
+** core_adapt.c: the options of adaptation, the choice of estimator, one user or many.
 */
-#include "core_adapt.h"
+#include "core_fit.h"
+#include "core_math.h"
+#include "core_posterior.h"
 
-#include <math.h>
 #include <string.h>
 
 #define ALL_FORMS (1u << PLLM_PAIRS | 1u << PLLM_CHOICES | 1u << PLLM_RATINGS)
-#define ALL_METHODS (1u << PLLM_METHOD_SUM | 1u << PLLM_METHOD_UNIFORM)
+#define POSTERIOR (1u << PLLM_METHOD_POSTERIOR)
+#define BRADLEY_TERRY (1u << PLLM_METHOD_BRADLEY_TERRY)
+#define SUM (1u << PLLM_METHOD_SUM)
+#define UNIFORM (1u << PLLM_METHOD_UNIFORM)
 
+/* In the order of PllmMethod. */
 static const PllmAdaptMethod methods[] = {
+    {"posterior", PLLM_METHOD_POSTERIOR, ALL_FORMS, "rewards, embeddings",
+     "posterior mean given all that was shown; the sharpness of choice is inferred"},
+    {"bradley_terry", PLLM_METHOD_BRADLEY_TERRY, ALL_FORMS, "rewards, embeddings",
+     "L2-regularised Bradley-Terry on pairs"},
     {"sum", PLLM_METHOD_SUM, ALL_FORMS, "rewards, embeddings", "sum of chosen minus rejected features"},
     {"uniform", PLLM_METHOD_UNIFORM, ALL_FORMS, "rewards", "the same weight for all: no personalisation"},
 };
+#define METHOD_CHOICES "posterior|bradley_terry|sum|uniform"
 
 static const PllmAdaptOption known[] = {
-    {"method", ALL_METHODS, ALL_FORMS, "sum | uniform", "\"sum\""},
-    {"type", ALL_METHODS, ALL_FORMS, "f64 | f32: what feature BLOBs are", "null"},
-    {"dim", ALL_METHODS, ALL_FORMS, "a whole number from 1 to 65536: the length of features", "null"},
-    {"half_life", 1u << PLLM_METHOD_SUM, ALL_FORMS,
+    {"method", POSTERIOR | BRADLEY_TERRY | SUM | UNIFORM, ALL_FORMS, "posterior | bradley_terry | sum | uniform",
+     "\"posterior\""},
+    {"type", POSTERIOR | BRADLEY_TERRY | SUM | UNIFORM, ALL_FORMS, "f64 | f32: what feature BLOBs are", "null"},
+    {"dim", POSTERIOR | BRADLEY_TERRY | SUM | UNIFORM, ALL_FORMS,
+     "a whole number from 1 to 65536: the length of features", "null"},
+    {"half_life", POSTERIOR | BRADLEY_TERRY | SUM, ALL_FORMS,
      "a number above 0: choice sets (pairs, ratings: rows) after which feedback counts half", "null"},
+    {"prior", POSTERIOR, ALL_FORMS, "dirichlet | gaussian; null: gaussian for f32 features, else dirichlet", "null"},
+    {"alpha", POSTERIOR, ALL_FORMS, "a number from 0.001 to 1000: of the Dirichlet prior; null: a mixture", "null"},
+    {"sharpness", POSTERIOR, ALL_FORMS, "a number from 0.001 to 1e9; null: inferred", "null"},
+    {"seed", POSTERIOR, ALL_FORMS, "a whole number from 0 to 4294967295: of the sampler", "0"},
+    {"lambda", BRADLEY_TERRY, ALL_FORMS, "a number from 1e-6 to 1e9: the L2 penalty", "1"},
+    {"pairs", BRADLEY_TERRY, 1u << PLLM_CHOICES, "given | implied: best over worst, or all pairs a set implies",
+     "\"given\""},
 };
+enum { N_KNOWN = sizeof known / sizeof *known };
 
 size_t pllm_adapt_methods(const PllmAdaptMethod **list) {
   *list = methods;
@@ -35,160 +49,228 @@ size_t pllm_adapt_methods(const PllmAdaptMethod **list) {
 
 size_t pllm_adapt_known_options(const PllmAdaptOption **list) {
   *list = known;
-  return sizeof known / sizeof *known;
+  return N_KNOWN;
+}
+
+static const char *form_name(PllmForm form) {
+  return form == PLLM_PAIRS ? "pairs" : form == PLLM_CHOICES ? "choice sets" : "ratings";
 }
 
 PllmStatus pllm_adapt_options(PllmForm form, const char *text, size_t bytes, PllmAdaptOptions *options,
                               PllmError *err) {
-  int method = PLLM_METHOD_SUM, type = 0;
-  int64_t dim = 0;
-  double half_life = 0;
-  PllmOption given[] = {
-      {.name = "method", .kind = PLLM_OPTION_CHOICE, .value = &method, .choices = "sum|uniform"},
+  PllmAdaptOptions o = {.form = form, .method = PLLM_METHOD_POSTERIOR, .lambda = 1};
+  int method = PLLM_METHOD_POSTERIOR, type = 0, prior = 0, pairs = 0;
+  int64_t dim = 0, seed = 0;
+  PllmOption given[N_KNOWN] = {
+      {.name = "method", .kind = PLLM_OPTION_CHOICE, .value = &method, .choices = METHOD_CHOICES},
       {.name = "type", .kind = PLLM_OPTION_CHOICE, .value = &type, .choices = "f64|f32"},
       {.name = "dim", .kind = PLLM_OPTION_INTEGER, .value = &dim, .min = 1, .max = PLLM_MAX_DIM},
-      {.name = "half_life", .kind = PLLM_OPTION_NUMBER, .value = &half_life, .min = 1e-3, .max = 1e9},
+      {.name = "half_life", .kind = PLLM_OPTION_NUMBER, .value = &o.half_life, .min = 1e-3, .max = 1e9},
+      {.name = "prior", .kind = PLLM_OPTION_CHOICE, .value = &prior, .choices = "dirichlet|gaussian"},
+      {.name = "alpha", .kind = PLLM_OPTION_NUMBER, .value = &o.alpha, .min = 1e-3, .max = 1e3},
+      {.name = "sharpness", .kind = PLLM_OPTION_NUMBER, .value = &o.sharpness, .min = 1e-3, .max = 1e9},
+      {.name = "seed", .kind = PLLM_OPTION_INTEGER, .value = &seed, .min = 0, .max = UINT32_MAX},
+      {.name = "lambda", .kind = PLLM_OPTION_NUMBER, .value = &o.lambda, .min = 1e-6, .max = 1e9},
+      {.name = "pairs", .kind = PLLM_OPTION_CHOICE, .value = &pairs, .choices = "given|implied"},
   };
-  PllmStatus status = text ? pllm_options_parse(text, bytes, given, sizeof given / sizeof *given, err) : PLLM_OK;
+  PllmStatus status = text ? pllm_options_parse(text, bytes, given, N_KNOWN, err) : PLLM_OK;
   if (status != PLLM_OK) return status;
-  *options =
-      (PllmAdaptOptions){.form = form, .method = (PllmMethod)method, .dim = (size_t)dim, .half_life = half_life};
-  if (given[1].given) options->type = type ? PLLM_F32 : PLLM_F64;
+  for (size_t i = 0; i < N_KNOWN; i++) { /* given[] and known[] are in one order */
+    if (!given[i].given) continue;
+    if (!(known[i].methods & 1u << method))
+      return pllm_fail(err, PLLM_INVALID, "option \"%s\" does not go with method \"%s\"", known[i].name,
+                       methods[method].name);
+    if (!(known[i].forms & 1u << form))
+      return pllm_fail(err, PLLM_INVALID, "option \"%s\" does not go with %s", known[i].name, form_name(form));
+  }
+  o.method = (PllmMethod)method;
+  o.dim = (size_t)dim;
+  o.seed = (uint32_t)seed;
+  o.implied = pairs;
+  if (given[1].given) o.type = type ? PLLM_F32 : PLLM_F64;
+  if (given[4].given) o.prior = prior ? PLLM_PRIOR_GAUSSIAN : PLLM_PRIOR_DIRICHLET;
+  if (o.alpha > 0 && o.prior == PLLM_PRIOR_GAUSSIAN)
+    return pllm_fail(err, PLLM_INVALID, "option \"alpha\" goes with the dirichlet prior only");
+  if (o.alpha > 0) o.prior = PLLM_PRIOR_DIRICHLET;
+  *options = o;
   return PLLM_OK;
 }
 
-/* The factor that brings the largest feature into [0.5, 1): exact, so no scale overflows and none is lost. */
-static int exponent(const PllmFeedback *f) {
-  double largest = 0;
-  int e = 0;
-  for (size_t i = f->first * f->width; i < f->end * f->width; i++) largest = fmax(largest, fabs(f->numbers[i]));
-  if (largest > 0) (void)frexp(largest, &e);
-  return e;
+/* ---- one user ---- */
+
+struct PllmAdapter {
+  PllmParticles *particles; /* owned; of the settings last used */
+  void *memory;             /* owned scratch: threads pieces of `bytes` */
+  size_t bytes, threads;
+};
+
+PllmAdapter *pllm_adapter_new(void) {
+  return pllm_alloc_zero(1, sizeof(PllmAdapter));
 }
 
-static void accumulate(double *w, double weight, const double *x, size_t dim, int e) {
-  for (size_t b = 0; b < dim; b++) w[b] += weight * ldexp(x[b], -e);
+void pllm_adapter_free(PllmAdapter *a) {
+  if (!a) return;
+  pllm_particles_free(a->particles);
+  pllm_free_aligned(a->memory);
+  pllm_free(a);
 }
 
-static double age_weight(double age, double half_life) {
-  return half_life > 0 ? exp2(-age / half_life) : 1;
+static int is_gaussian(const PllmAdaptOptions *o, const PllmFeedback *f) {
+  if (o->prior == PLLM_PRIOR_AUTO) return f->f32_rows > 0 || f->dim > PLLM_MAX_MODELS;
+  return o->prior == PLLM_PRIOR_GAUSSIAN;
 }
 
-static PllmStatus sum_choices(const PllmFeedback *f, double half_life, const size_t *order, int e, double *w,
-                              PllmError *err) {
-  size_t count = f->end - f->first, sets = 0, rank = 0, end;
-  for (size_t i = 0; i < count; i++)
-    sets += i == 0 || f->rows[order[i]].choice_set != f->rows[order[i - 1]].choice_set;
-  for (size_t i = 0; i < count; i = end, rank++) {
-    size_t best = 0, worst = 0, others;
-    double weight = age_weight((double)(sets - 1 - rank), half_life);
-    for (end = i; end < count && f->rows[order[end]].choice_set == f->rows[order[i]].choice_set; end++) {
-      best += f->rows[order[end]].label == PLLM_BEST;
-      worst += f->rows[order[end]].label == PLLM_WORST;
+static size_t round_up(size_t bytes) {
+  return (bytes + 63) / 64 * 64;
+}
+
+/* Particles for the options, and scratch for `threads` threads that estimate from up to `count` rows. */
+static PllmStatus prepare(PllmAdapter *a, const PllmAdaptOptions *o, const PllmFeedback *f, size_t count, int threads,
+                          PllmError *err) {
+  size_t rows = o->form == PLLM_PAIRS ? 2 * count : count, bytes = 0, dim = f->dim;
+  if (o->method == PLLM_METHOD_POSTERIOR && !is_gaussian(o, f)) {
+    PllmParticles *p = a->particles;
+    if (dim > PLLM_MAX_MODELS)
+      return pllm_fail(err, PLLM_INVALID, "%zu features; the dirichlet prior is for at most %d reward models", dim,
+                       PLLM_MAX_MODELS);
+    if (!p || p->dim != dim || p->alpha != o->alpha || p->sharpness != o->sharpness || p->seed != o->seed) {
+      pllm_particles_free(p);
+      a->particles = NULL;
+      if (pllm_particles_new(dim, o->alpha, o->sharpness, o->seed, &a->particles, err) != PLLM_OK) return err->status;
     }
-    if (best > 1 || worst > 1)
-      return pllm_fail(err, PLLM_INVALID, "choice_set %lld has %zu rows marked '%s'; at most one is accepted",
-                       (long long)f->rows[order[i]].choice_set, best > 1 ? best : worst, best > 1 ? "best" : "worst");
-    others = end - i - 1;
-    if (others == 0) continue;
-    for (size_t r = i; r < end; r++) {
-      const double *x = f->numbers + order[r] * f->width;
-      PllmLabel label = (PllmLabel)f->rows[order[r]].label;
-      double sign = 0;
-      if (best && worst)
-        sign = label == PLLM_BEST ? 1 : label == PLLM_WORST ? -1 : 0;
-      else if (best)
-        sign = label == PLLM_BEST ? 1 : -1.0 / (double)others;
-      else if (worst)
-        sign = label == PLLM_WORST ? -1 : 1.0 / (double)others;
-      if (sign != 0) accumulate(w, weight * sign, x, f->dim, e);
-    }
+    bytes = pllm_posterior_bytes(dim, rows);
+  } else if (o->method == PLLM_METHOD_POSTERIOR || o->method == PLLM_METHOD_BRADLEY_TERRY) {
+    bytes = pllm_fit_bytes(rows, dim);
+  }
+  bytes = round_up(bytes) + round_up(pllm_evidence_bytes(o->form, count, dim));
+  if (bytes > a->bytes || (size_t)threads > a->threads) {
+    pllm_free_aligned(a->memory);
+    a->bytes = a->threads = 0;
+    a->memory = pllm_alloc_aligned(bytes, (size_t)threads);
+    if (!a->memory) return pllm_fail_nomem(err);
+    a->bytes = bytes;
+    a->threads = (size_t)threads;
   }
   return PLLM_OK;
 }
 
-/* order[count] is scratch. */
-static PllmStatus estimate(const PllmAdaptOptions *o, const PllmFeedback *f, size_t *order, double *w,
-                           PllmError *err) {
-  size_t count = f->end - f->first, dim = f->dim;
-  int e = exponent(f);
-  double total = 0, mean = 0, half_life = o->half_life;
-  PllmStatus status = PLLM_OK;
-  memset(w, 0, dim * sizeof *w);
-  pllm_feedback_order(f, order);
-  if (o->half_life > 0 && f->form != PLLM_CHOICES)
-    for (size_t i = 0; i < count; i++) order[i] = f->first + i;
-  if (f->form == PLLM_CHOICES) {
-    status = sum_choices(f, half_life, order, e, w, err);
-  } else {
-    size_t rated = 0;
-    for (size_t i = 0; i < count; i++) {
-      rated += f->rows[order[i]].label == PLLM_BEST;
-      mean += f->rows[order[i]].rating;
-    }
-    if (rated) mean /= (double)rated;
-    for (size_t i = 0; i < count; i++) {
-      const double *x = f->numbers + order[i] * f->width;
-      double weight = age_weight((double)(f->end - 1 - order[i]), half_life);
-      if (f->form == PLLM_PAIRS) {
-        accumulate(w, weight, x, dim, e);
-        accumulate(w, -weight, x + dim, dim, e);
-      } else if (f->rows[order[i]].label == PLLM_BEST) {
-        accumulate(w, weight * (f->rows[order[i]].rating - mean), x, dim, e);
+/*
+** Gaussian prior: w ~ N(0, b^2/dim) with b from {1/2, 1, ..., 256} (option sharpness: that one), so that b is the spread of
+** utilities.  The mean over b of the maximum divided by b, weighted by its Laplace evidence.
+*/
+static void gaussian_mean(const PllmAdaptOptions *o, PllmFit *fit, double *w) {
+  enum { SCALES = 10 };
+  double evidence[SCALES], most = 0, sum = 0;
+  int n = o->sharpness > 0 ? 1 : SCALES;
+  for (int pass = 0; pass < 2; pass++)
+    for (int k = 0; k < n; k++) {
+      double b = 0.5, value, share;
+      if (o->sharpness > 0)
+        b = o->sharpness;
+      else
+        for (int i = 0; i < k; i++) b *= 2;
+      if (pass == 1 && !(evidence[k] - most > -30)) continue;
+      value = pllm_fit_solve(fit, PLLM_TERMS_SET, (double)fit->evidence->dim / (b * b));
+      if (pass == 0) {
+        evidence[k] = value;
+        if (k == 0 || value > most) most = value;
+      } else {
+        share = pllm_exp1(evidence[k] - most);
+        pllm_fit_add(fit, share / b, w);
+        sum += share;
       }
     }
-  }
+  for (size_t b = 0; b < fit->evidence->dim; b++) w[b] /= sum;
+}
+
+/* memory is one piece of the adapter's.  Never allocates. */
+static PllmStatus estimate(const PllmAdapter *a, const PllmAdaptOptions *o, const PllmFeedback *f, char *memory,
+                           double *w, PllmError *err) {
+  PllmEvidence evidence;
+  PllmFit fit;
+  size_t dim = f->dim;
+  char *rest = memory + round_up(pllm_evidence_bytes(o->form, pllm_feedback_count(f), dim));
+  PllmStatus status = pllm_evidence_build(f, o->half_life, memory, &evidence, err);
   if (status != PLLM_OK) return status;
-  if (o->method == PLLM_METHOD_UNIFORM) {
+  switch (o->method) {
+  case PLLM_METHOD_POSTERIOR:
+    if (!is_gaussian(o, f)) {
+      pllm_posterior_mean(a->particles, &evidence, rest, w);
+      return PLLM_OK;
+    }
+    memset(w, 0, dim * sizeof *w);
+    if (!evidence.informative) return PLLM_OK;
+    pllm_fit_init(&fit, &evidence, rest);
+    gaussian_mean(o, &fit, w);
+    return PLLM_OK;
+  case PLLM_METHOD_BRADLEY_TERRY:
+    memset(w, 0, dim * sizeof *w);
+    if (!evidence.informative) return PLLM_OK;
+    pllm_fit_init(&fit, &evidence, rest);
+    pllm_fit_solve(&fit, o->implied ? PLLM_TERMS_IMPLIED : PLLM_TERMS_GIVEN, o->lambda);
+    pllm_fit_add(&fit, 1, w);
+    return PLLM_OK;
+  case PLLM_METHOD_SUM: pllm_sum_fit(&evidence, w); return PLLM_OK;
+  case PLLM_METHOD_UNIFORM:
     for (size_t b = 0; b < dim; b++) w[b] = 1 / (double)dim;
     return PLLM_OK;
   }
-  for (size_t b = 0; b < dim; b++) total += fabs(w[b]);
-  for (size_t b = 0; total > 0 && b < dim; b++) w[b] /= total;
-  return PLLM_OK;
+  return pllm_fail(err, PLLM_INTERNAL, "method %d", (int)o->method);
 }
 
-PllmStatus pllm_adapt(const PllmAdaptOptions *options, const PllmFeedback *feedback, double *weights,
-                      PllmError *err) {
-  size_t *order = pllm_alloc(pllm_feedback_count(feedback), sizeof *order);
-  PllmStatus status = order ? estimate(options, feedback, order, weights, err) : pllm_fail_nomem(err);
-  pllm_free(order);
-  return status;
+PllmStatus pllm_adapt(PllmAdapter *adapter, const PllmAdaptOptions *options, const PllmFeedback *feedback,
+                      double *weights, PllmError *err) {
+  PllmStatus status = prepare(adapter, options, feedback, pllm_feedback_count(feedback), 1, err);
+  return status == PLLM_OK ? estimate(adapter, options, feedback, adapter->memory, weights, err) : status;
 }
+
+/* ---- many users ---- */
 
 typedef struct Batch {
+  const PllmAdapter *adapter;
   const PllmAdaptOptions *options;
   PllmFeedback *const *feedback;
-  size_t dim, rows; /* most rows of one user */
+  size_t dim;
   double *weights;
-  size_t *order;      /* [threads][rows] */
   unsigned char *bad; /* [users] */
 } Batch;
 
 static void batch_body(void *arg, size_t begin, size_t end, int worker) {
   Batch *b = arg;
+  char *memory = (char *)b->adapter->memory + (size_t)worker * b->adapter->bytes;
   for (size_t i = begin; i < end; i++) {
     if (pllm_feedback_count(b->feedback[i]) == 0) continue;
-    b->bad[i] = estimate(b->options, b->feedback[i], b->order + (size_t)worker * b->rows, b->weights + i * b->dim,
-                         NULL) != PLLM_OK;
+    b->bad[i] = estimate(b->adapter, b->options, b->feedback[i], memory, b->weights + i * b->dim, NULL) != PLLM_OK;
   }
 }
 
-PllmStatus pllm_adapt_batch(const PllmAdaptOptions *options, PllmFeedback *const *feedback, size_t users, size_t dim,
-                            double *weights, size_t *failed, const PllmRun *run, PllmError *err) {
-  Batch b = {.options = options, .feedback = feedback, .dim = dim, .weights = weights};
-  PllmStatus status;
-  for (size_t i = 0; i < users; i++)
-    if (pllm_feedback_count(feedback[i]) > b.rows) b.rows = pllm_feedback_count(feedback[i]);
-  b.order = pllm_alloc((size_t)pllm_run_threads(run) * b.rows, sizeof *b.order);
+PllmStatus pllm_adapt_batch(PllmAdapter *adapter, const PllmAdaptOptions *options, PllmFeedback *const *feedback,
+                            size_t users, size_t dim, double *weights, size_t *failed, const PllmRun *run,
+                            PllmError *err) {
+  Batch b = {.adapter = adapter, .options = options, .feedback = feedback, .dim = dim, .weights = weights};
+  const PllmFeedback *most = NULL, *gaussian = NULL;
+  size_t count = 0;
+  PllmStatus status = PLLM_OK;
+  for (size_t i = 0; i < users; i++) {
+    size_t rows = pllm_feedback_count(feedback[i]);
+    if (rows == 0) continue;
+    if (is_gaussian(options, feedback[i]))
+      gaussian = feedback[i];
+    else
+      most = feedback[i];
+    if (rows > count) count = rows;
+  }
   b.bad = pllm_alloc_zero(users, 1);
-  status = b.order && b.bad ? pllm_parallel(run, users, 16, batch_body, &b, err) : pllm_fail_nomem(err);
+  if (!b.bad) return pllm_fail_nomem(err);
+  /* users may differ in prior (f32 rows or not): scratch for both kinds */
+  if (most) status = prepare(adapter, options, most, count, pllm_run_threads(run), err);
+  if (status == PLLM_OK && gaussian) status = prepare(adapter, options, gaussian, count, pllm_run_threads(run), err);
+  if (status == PLLM_OK) status = pllm_parallel(run, users, 4, batch_body, &b, err);
   for (size_t i = 0; status == PLLM_OK && i < users; i++) {
     if (!b.bad[i]) continue;
     *failed = i;
-    status = pllm_adapt(options, feedback[i], weights + i * dim, err); /* again, for the message */
+    status = pllm_adapt(adapter, options, feedback[i], weights + i * dim, err); /* again, for the message */
   }
-  pllm_free(b.order);
   pllm_free(b.bad);
   return status;
 }

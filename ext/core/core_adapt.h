@@ -32,4 +32,8 @@ struct PllmFeedback {
 */
 void pllm_feedback_order(const PllmFeedback *feedback, size_t *order);
 
+/* The power of two that brings the largest feature into [0.5, 1), and the weight of feedback of some age. */
+int pllm_feedback_exponent(const PllmFeedback *feedback);
+double pllm_age_weight(double age, double half_life);
+
 #endif

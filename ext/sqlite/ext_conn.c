@@ -21,7 +21,14 @@ void pllm_ext_conn_unref(void *arg) {
   PllmConn *conn = arg;
   if (--conn->refs > 0) return;
   if (conn->scores_free) conn->scores_free(conn->scores);
+  pllm_adapter_free(conn->adapter);
   pllm_free(conn);
+}
+
+PllmAdapter *pllm_ext_adapter(PllmConn *conn, PllmError *err) {
+  if (!conn->adapter) conn->adapter = pllm_adapter_new();
+  if (!conn->adapter) pllm_fail_nomem(err);
+  return conn->adapter;
 }
 
 static int poll_connection(void *arg) {

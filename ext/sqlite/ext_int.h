@@ -19,15 +19,17 @@ SQLITE_EXTENSION_INIT3
 /* ---- ext_conn.c: what one connection keeps ------------------------------------------------------------------- */
 
 typedef struct PllmConn {
-  sqlite3 *db;  /* not owned; valid while any function or module of the extension is registered */
-  int refs;     /* registrations that still hold this; freed with the last one */
-  int threads;  /* for bulk jobs; 0 = number of cores */
-  void *scores; /* owned by ext_scores.c: its cache of score stores; freed through scores_free */
+  sqlite3 *db;          /* not owned; valid while any function or module of the extension is registered */
+  int refs;             /* registrations that still hold this; freed with the last one */
+  int threads;          /* for bulk jobs; 0 = number of cores */
+  PllmAdapter *adapter; /* owned; made when first needed: see pllm_ext_adapter */
+  void *scores;         /* owned by ext_scores.c: its cache of score stores; freed through scores_free */
   void (*scores_free)(void *);
 } PllmConn;
 
 PllmConn *pllm_ext_conn_new(sqlite3 *db); /* refs = 1; NULL when out of memory */
 PllmConn *pllm_ext_conn_ref(PllmConn *conn);
+PllmAdapter *pllm_ext_adapter(PllmConn *conn, PllmError *err); /* NULL with *err set when out of memory */
 void pllm_ext_conn_unref(void *conn); /* a destructor for create_function_v2 and create_module_v2 */
 
 /*

@@ -150,6 +150,7 @@ static void inverse(sqlite3_context *context, PllmForm form, int argc, sqlite3_v
 static void value(sqlite3_context *context, PllmForm form) {
   Group *g = sqlite3_aggregate_context(context, 0);
   PllmError err;
+  PllmAdapter *adapter;
   size_t dim;
   if (!g || !g->opened || g->failed || pllm_feedback_count(g->feedback) == 0) return;
   dim = pllm_feedback_dim(g->feedback);
@@ -163,7 +164,8 @@ static void value(sqlite3_context *context, PllmForm form) {
       g->weights = weights;
       g->room = dim;
     }
-    if (pllm_adapt(&g->rows.options, g->feedback, g->weights, &err) != PLLM_OK) {
+    adapter = pllm_ext_adapter(sqlite3_user_data(context), &err);
+    if (!adapter || pllm_adapt(adapter, &g->rows.options, g->feedback, g->weights, &err) != PLLM_OK) {
       group_fail(context, g, form, &err);
       return;
     }

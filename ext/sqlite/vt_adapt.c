@@ -151,7 +151,9 @@ static PllmStatus read_user(sqlite3 *db, AdaptScan *scan, size_t slot, PllmError
 }
 
 /* Read and adapt the next chunk; leaves users = 0 at the end. */
-static PllmStatus read_chunk(sqlite3 *db, AdaptScan *scan, PllmError *err) {
+static PllmStatus read_chunk(PllmConn *conn, AdaptScan *scan, PllmError *err) {
+  sqlite3 *db = conn->db;
+  PllmAdapter *adapter;
   size_t numbers = 0, failed = 0;
   PllmStatus status = PLLM_OK;
   scan->users = scan->at = 0;
@@ -175,8 +177,10 @@ static PllmStatus read_chunk(sqlite3 *db, AdaptScan *scan, PllmError *err) {
     scan->weights = weights;
     scan->room = CHUNK_USERS * scan->dim;
   }
-  status = pllm_adapt_batch(&scan->rows.options, scan->feedback, scan->users, scan->dim, scan->weights, &failed,
-                            &scan->poll.run, err);
+  adapter = pllm_ext_adapter(conn, err);
+  if (!adapter) return err->status;
+  status = pllm_adapt_batch(adapter, &scan->rows.options, scan->feedback, scan->users, scan->dim, scan->weights,
+                            &failed, &scan->poll.run, err);
   return status == PLLM_INVALID ? pllm_error_prefix(err, "user %lld", scan->user_id[failed]) : status;
 }
 
@@ -216,7 +220,7 @@ static PllmStatus read_arguments(PllmTvfCursor *cursor, PllmExtTrailing *trailin
 static PllmStatus show(PllmTvfCursor *cursor, PllmError *err) {
   AdaptScan *scan = cursor->state;
   if (scan->at == scan->users) {
-    PllmStatus status = read_chunk(cursor->conn->db, scan, err);
+    PllmStatus status = read_chunk(cursor->conn, scan, err);
     if (status != PLLM_OK) return status;
   }
   if (scan->users == 0)

@@ -32,9 +32,17 @@ typedef enum PllmForm {
 typedef enum PllmLabel { PLLM_SHOWN, PLLM_BEST, PLLM_WORST } PllmLabel;
 
 typedef enum PllmMethod {
-  PLLM_METHOD_SUM,    /* sum of chosen minus rejected (facts 7.5) */
-  PLLM_METHOD_UNIFORM /* 1/dim each, whatever was said: the no-personalisation baseline */
+  PLLM_METHOD_POSTERIOR,     /* posterior mean given the whole choice sets, sharpness inferred */
+  PLLM_METHOD_BRADLEY_TERRY, /* L2-regularised Bradley-Terry on the pair, or on all implied pairs */
+  PLLM_METHOD_SUM,           /* sum of chosen minus rejected (facts 7.5) */
+  PLLM_METHOD_UNIFORM        /* 1/dim each, whatever was said: the no-personalisation baseline */
 } PllmMethod;
+
+typedef enum PllmPrior {
+  PLLM_PRIOR_AUTO,      /* gaussian for f32 features or more than PLLM_MAX_MODELS of them, else dirichlet */
+  PLLM_PRIOR_DIRICHLET, /* on the simplex, sparse: users of reward models (core_posterior.c) */
+  PLLM_PRIOR_GAUSSIAN   /* signed, around 0: users of embeddings */
+} PllmPrior;
 
 /* Resolved options; make them with pllm_adapt_options.  Plain data: copy freely, nothing to free. */
 typedef struct PllmAdaptOptions {
@@ -43,6 +51,12 @@ typedef struct PllmAdaptOptions {
   PllmVectorType type; /* of feature BLOBs, 0 when not said */
   size_t dim;          /* of feature vectors, 0 when not said */
   double half_life;    /* 0: feedback does not age */
+  PllmPrior prior;
+  double alpha;     /* of the Dirichlet prior; 0: the default mixture */
+  double sharpness; /* 0: inferred */
+  double lambda;    /* L2 penalty of Bradley-Terry, for features of root mean square 1 within choice sets */
+  int implied;      /* Bradley-Terry: all implied pairs, not only the given one */
+  uint32_t seed;    /* of the sampler */
 } PllmAdaptOptions;
 
 /*
@@ -94,19 +108,28 @@ size_t pllm_feedback_count(const PllmFeedback *feedback);
 size_t pllm_feedback_dim(const PllmFeedback *feedback);
 
 /*
-** The estimate from at least one row into weights[dim].  PLLM_INVALID when a choice set has two best or two worst;
-** contradictory tastes are no error.
+** What estimates share: particles drawn once for the last settings used, and scratch memory.  One thread at a time.
 */
-PllmStatus pllm_adapt(const PllmAdaptOptions *options, const PllmFeedback *feedback, double *weights, PllmError *err);
+typedef struct PllmAdapter PllmAdapter;
+PllmAdapter *pllm_adapter_new(void); /* NULL when out of memory */
+void pllm_adapter_free(PllmAdapter *adapter);
 
 /*
-** The same for many users on several threads: weights of user i to weights + i*dim; users without rows are left
-*alone.
+** The estimate from at least one row into weights[dim].  PLLM_INVALID when a choice set has two best or two worst;
+** contradictory tastes are no error.  Results do not depend on what the adapter was used for before.  Cost: posterior
+** under the Dirichlet prior see core_posterior.c, else O(rows min(rows, dim)^2) a Newton step; sum O(rows dim).
+*/
+PllmStatus pllm_adapt(PllmAdapter *adapter, const PllmAdaptOptions *options, const PllmFeedback *feedback,
+                      double *weights, PllmError *err);
+
+/*
+** The same for many users on several threads: weights of user i to weights + i*dim; users without rows are left alone.
 ** Every builder with rows has dimension dim.  Bit-equal to pllm_adapt for any number of threads.  On PLLM_INVALID
 ** *failed is the lowest user whose rows are wrong.
 */
-PllmStatus pllm_adapt_batch(const PllmAdaptOptions *options, PllmFeedback *const *feedback, size_t users, size_t dim,
-                            double *weights, size_t *failed, const PllmRun *run, PllmError *err);
+PllmStatus pllm_adapt_batch(PllmAdapter *adapter, const PllmAdaptOptions *options, PllmFeedback *const *feedback,
+                            size_t users, size_t dim, double *weights, size_t *failed, const PllmRun *run,
+                            PllmError *err);
 
 #ifdef __cplusplus
 }

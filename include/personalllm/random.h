@@ -47,7 +47,8 @@ typedef enum PllmPurpose {
   PLLM_PURPOSE_PROMPT = 3,  /* which prompts a user meets */
   PLLM_PURPOSE_SHOWN = 4,   /* which responses are shown */
   PLLM_PURPOSE_CHOICE = 5,  /* noise of a user's choice */
-  PLLM_PURPOSE_LENGTH = 6   /* how long a history is */
+  PLLM_PURPOSE_LENGTH = 6,  /* how long a history is */
+  PLLM_PURPOSE_PARTICLES = 7 /* the posterior's particles and moves */
 } PllmPurpose;
 
 /* The block at that address. */

@@ -68,9 +68,10 @@ def sum_choices(rows, half_life=None):
 
 
 def sum_ratings(rows, half_life=None):
-    mean = np.mean([r for _, r in rows if r is not None])
     age = np.arange(len(rows))[::-1]
     weight = np.ones(len(rows)) if half_life is None else 0.5 ** (age / half_life)
+    rated = [r is not None for _, r in rows]
+    mean = np.average([r or 0 for _, r in rows], weights=weight * rated)
     return unit(sum(h * (r - mean) * f for h, (f, r) in zip(weight, rows) if r is not None))
 
 

@@ -13,6 +13,7 @@ static uint64_t next(void) {
 }
 
 static PllmError err;
+static PllmAdapter *adapter;
 
 /* A window of random width slides over numbered ratings; the sum estimate tells which rows are left. */
 static void sliding(void) {
@@ -41,7 +42,7 @@ static void sliding(void) {
         double x[2] = {(double)(i % 97), 1};
         pllm_feedback_add_rating(fresh, x, 2, 0, (double)((i + 1) % 5), 1, &err);
       }
-      good &= pllm_adapt(&options, f, got, &err) == PLLM_OK && pllm_adapt(&options, fresh, want, &err) == PLLM_OK;
+      good &= pllm_adapt(adapter, &options, f, got, &err) == PLLM_OK && pllm_adapt(adapter, &options, fresh, want, &err) == PLLM_OK;
       good &= memcmp(got, want, sizeof got) == 0;
       pllm_feedback_free(fresh);
     }
@@ -65,7 +66,7 @@ static void dimensions(void) {
     pllm_feedback_clear(f);
     for (int i = 0; i < 50; i++) good &= pllm_feedback_add_pair(f, x, y, dim, 0, &err) == PLLM_OK;
     good &= pllm_feedback_dim(f) == dim && pllm_feedback_count(f) == 50;
-    good &= pllm_adapt(&options, f, w, &err) == PLLM_OK;
+    good &= pllm_adapt(adapter, &options, f, w, &err) == PLLM_OK;
   }
   tap_check(good, "a cleared builder takes any dimension and reuses its memory");
   pllm_feedback_free(f);
@@ -125,10 +126,10 @@ static void batch(void) {
   for (int threads = 1; threads <= 4; threads++) {
     PllmRun run = {.threads = threads};
     for (int i = 0; i < USERS * 2; i++) weights[i] = -7;
-    good &= pllm_adapt_batch(&options, feedback, USERS, 2, weights, &failed, &run, &err) == PLLM_OK;
+    good &= pllm_adapt_batch(adapter, &options, feedback, USERS, 2, weights, &failed, &run, &err) == PLLM_OK;
     for (int u = 0; u < USERS; u++) {
       alone[0] = alone[1] = -7;
-      if (u % 7) good &= pllm_adapt(&options, feedback[u], alone, &err) == PLLM_OK;
+      if (u % 7) good &= pllm_adapt(adapter, &options, feedback[u], alone, &err) == PLLM_OK;
       good &= memcmp(alone, weights + 2 * u, sizeof alone) == 0;
     }
   }
@@ -138,16 +139,18 @@ static void batch(void) {
     for (int i = 0; i < 2; i++) pllm_feedback_add_choice(feedback[u], -3, x, 2, 0, PLLM_WORST, &err);
   }
   PllmRun run = {.threads = 3};
-  tap_fails(pllm_adapt_batch(&options, feedback, USERS, 2, weights, &failed, &run, &err), PLLM_INVALID, &err,
+  tap_fails(pllm_adapt_batch(adapter, &options, feedback, USERS, 2, weights, &failed, &run, &err), PLLM_INVALID, &err,
             "choice_set -3 has 2 rows marked 'worst'");
   tap_check(failed == 40, "of several wrong users the lowest is reported");
   for (int u = 0; u < USERS; u++) pllm_feedback_free(feedback[u]);
 }
 
 int main(void) {
+  adapter = pllm_adapter_new();
   sliding();
   dimensions();
   out_of_memory();
   batch();
+  pllm_adapter_free(adapter);
   return tap_done();
 }
