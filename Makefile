@@ -91,6 +91,10 @@ deps-build deps-demo deps-test:
 	@echo "not a Debian system: see the README for the packages that $@ needs"
 endif
 
+demo: deps-demo ## install what is missing, build, run the whole benchmark on the bundled data
+	@$(MAKE) --no-print-directory $(EXTENSION)
+	@sqlite3 :memory: < examples/demo.sql
+
 test: deps-test ## install what is missing, build, run every test suite; ends with "N passed, N failed"
 	@$(MAKE) --no-print-directory $(EXTENSION) $(UNIT_BIN)
 	@tests/run.sh

@@ -1,0 +1,16 @@
+-- How many different responses are somebody's favourite?
+--
+-- Figure 3 (middle) of the paper, with exact counts: the number of responses of a prompt that got at least one vote.  (The
+-- published bins drop the prompts with one winner and are labelled one too low; these are not.)
+--
+-- Needs: prompts, responses, users.  Split: test.
+
+WITH winners AS (
+  SELECT prompt_id, sum(best_votes > 0) AS winners FROM persona_votes('users', 'test') GROUP BY prompt_id
+)
+SELECT winners AS different_winners, count(*) AS prompts,
+       round(1.0 * count(*) / (SELECT count(*) FROM winners), 3) AS share,
+       persona_bar(count(*), (SELECT count(*) FROM winners), 30) AS bar
+FROM winners
+GROUP BY winners
+ORDER BY winners;
