@@ -280,6 +280,15 @@ PllmStatus pllm_reader_lines(PllmReader *r, size_t max_lines, size_t bytes, cons
   return status == PLLM_OK ? keep_rest(r, lines, start, err) : status;
 }
 
+PllmStatus pllm_reader_peek(PllmReader *r, const PllmRun *run, PllmLines *lines, PllmError *err) {
+  size_t start;
+  PllmStatus status = pllm_reader_lines(r, 1, 1, run, lines, err);
+  if (status != PLLM_OK || lines->count == 0) return status;
+  start = lines->line[0].start;
+  r->line = lines->line[0].number - 1;
+  return keep_rest(r, lines, start, err);
+}
+
 void pllm_lines_free(PllmLines *lines) {
   pllm_free(lines->line);
   pllm_free(lines->text);

@@ -85,3 +85,41 @@ void pllm_ext_result_vector(sqlite3_context *context, const double *numbers, siz
   pllm_vector_store(numbers, dim, type, bytes);
   sqlite3_result_blob64(context, bytes, dim * (size_t)type, sqlite3_free);
 }
+
+const char *pllm_ext_text_argument(sqlite3_context *context, const char *where, int number, const char *name,
+                                   sqlite3_value *value) {
+  PllmError err;
+  const char *text = NULL;
+  if (sqlite3_value_type(value) != SQLITE_TEXT) {
+    pllm_fail(&err, PLLM_INVALID, "%s; text is required", pllm_ext_type_name(value));
+  } else {
+    text = (const char *)sqlite3_value_text(value);
+    if (!text) {
+      pllm_fail_nomem(&err);
+    } else if (!*text || strlen(text) != (size_t)sqlite3_value_bytes(value)) {
+      pllm_fail(&err, PLLM_INVALID,
+                *text ? "text with a NUL character in it; text is required" : "empty text; text is required");
+      text = NULL;
+    }
+  }
+  if (!text) pllm_ext_arg_error(context, where, number, name, &err);
+  return text;
+}
+
+int pllm_ext_options_argument(sqlite3_context *context, const char *where, sqlite3_value *value, PllmOption *options,
+                              size_t count) {
+  PllmError err;
+  const char *text;
+  PllmStatus status;
+  if (sqlite3_value_type(value) == SQLITE_NULL) return 1;
+  text = sqlite3_value_type(value) == SQLITE_TEXT ? (const char *)sqlite3_value_text(value) : NULL;
+  if (sqlite3_value_type(value) != SQLITE_TEXT)
+    status = pllm_fail(&err, PLLM_INVALID, "options are %s; a JSON object such as {\"name\": value} is required",
+                       pllm_ext_type_name(value));
+  else if (!text)
+    status = pllm_fail_nomem(&err);
+  else
+    status = pllm_options_parse(text, (size_t)sqlite3_value_bytes(value), options, count, &err);
+  if (status != PLLM_OK) pllm_ext_result_error(context, where, &err);
+  return status == PLLM_OK;
+}

@@ -77,6 +77,9 @@ int pllm_ext_init_responses(PllmConn *conn, char **error);
 int pllm_ext_init_adapt(PllmConn *conn, char **error);
 int pllm_ext_init_adapt_table(PllmConn *conn, char **error);
 int pllm_ext_init_methods(PllmConn *conn, char **error);
+int pllm_ext_init_import(PllmConn *conn, char **error);
+int pllm_ext_init_export(PllmConn *conn, char **error);
+int pllm_ext_init_jsonl(PllmConn *conn, char **error);
 int pllm_ext_init_neighbors(PllmConn *conn, char **error);
 int pllm_ext_init_votes(PllmConn *conn, char **error);
 int pllm_ext_init_interactions(PllmConn *conn, char **error);
@@ -131,6 +134,13 @@ void pllm_ext_result_vector(sqlite3_context *context, const double *numbers, siz
 /* How messages call a value's type: "NULL", "an integer", "a real number", "text", "a BLOB". */
 const char *pllm_ext_type_name(sqlite3_value *value);
 
+/* Text of an argument that must be text, not empty; NULL after reporting what else it is. */
+const char *pllm_ext_text_argument(sqlite3_context *context, const char *where, int number, const char *name,
+                                   sqlite3_value *value);
+/* Parse an options argument, NULL meaning none; false after reporting an error. */
+int pllm_ext_options_argument(sqlite3_context *context, const char *where, sqlite3_value *value, PllmOption *options,
+                              size_t count);
+
 /* ---- ext_name.c: table names as arguments -----------------------------------------------------------------------
  */
 
@@ -147,6 +157,14 @@ void pllm_ext_table_free(PllmExtTable *table);
 ** text is no identifier or there is no such table or view.
 */
 PllmStatus pllm_ext_table_find(sqlite3 *db, const char *text, const char *near, PllmExtTable *table, PllmError *err);
+
+/* The same for a table that may be yet to make: *found = 0 leaves its place, in the schema named, else near, else
+** main. */
+PllmStatus pllm_ext_table_place(sqlite3 *db, const char *text, const char *near, PllmExtTable *table, int *found,
+                                PllmError *err);
+
+/* Only parse: schema is NULL when none is named, quoted always. */
+PllmStatus pllm_ext_table_parse(const char *text, PllmExtTable *table, PllmError *err);
 
 /* ---- vt_prompts.c, vt_responses.c: the persistent tables (ext_store.h holds what only they share) -------------- */
 

@@ -95,53 +95,75 @@ static int search_schemas(sqlite3 *db, const char *near, char **name, char **sch
   return rc == SQLITE_OK ? step : rc;
 }
 
-PllmStatus pllm_ext_table_find(sqlite3 *db, const char *text, const char *near, PllmExtTable *table, PllmError *err) {
+PllmStatus pllm_ext_table_parse(const char *text, PllmExtTable *table, PllmError *err) {
   const char *p = skip_space(text);
   char *first = NULL, *second = NULL;
-  int good, found = 0, rc = SQLITE_OK;
+  int good, dotted = 0;
   PllmStatus status = PLLM_OK;
   memset(table, 0, sizeof *table);
   good = read_identifier(&p, &first);
   p = skip_space(p);
   if (good && *p == '.') {
+    dotted = 1;
     p = skip_space(p + 1);
     good = read_identifier(&p, &second);
     p = skip_space(p);
-    if (good && (!first || !second)) rc = SQLITE_NOMEM;
   }
-  if (good && !first) rc = SQLITE_NOMEM;
-  if (rc == SQLITE_OK && (!good || *p)) {
+  if (good && (!first || (dotted && !second)))
+    status = pllm_fail_nomem(err);
+  else if (!good || *p)
     status = pllm_fail(err, PLLM_INVALID,
                        "\"%.60s\" is no table name; an SQL identifier such as users, \"my users\" or aux.users is "
                        "required",
                        text);
-    goto done;
+  if (status != PLLM_OK) {
+    sqlite3_free(first);
+    sqlite3_free(second);
+    return status;
   }
-  if (rc == SQLITE_OK && second) {
-    table->schema = first;
-    table->name = second;
-    first = second = NULL; /* the table owns them now */
-    rc = schema_has(db, table->schema, &table->name, &found);
-    if (rc == SQLITE_ERROR) rc = SQLITE_OK; /* no such database: nothing is found */
-  } else if (rc == SQLITE_OK) {
-    table->name = first;
-    first = NULL;
-    rc = search_schemas(db, near, &table->name, &table->schema);
-    found = table->schema != NULL;
-  }
-  if (rc != SQLITE_OK) {
-    status = rc == SQLITE_NOMEM ? pllm_fail_nomem(err) : pllm_ext_sqlite_fail(err, db, rc);
-    goto done;
-  }
-  if (!found) {
-    status = pllm_fail(err, PLLM_INVALID, "no such table: %.100s", text);
-    goto done;
-  }
+  table->schema = dotted ? first : NULL;
+  table->name = dotted ? second : first;
+  return PLLM_OK;
+}
+
+static PllmStatus quote(PllmExtTable *table, PllmError *err) {
   table->quoted = sqlite3_mprintf("\"%w\".\"%w\"", table->schema, table->name);
-  if (!table->quoted) status = pllm_fail_nomem(err);
-done:
-  sqlite3_free(first);
-  sqlite3_free(second);
+  return table->quoted ? PLLM_OK : pllm_fail_nomem(err);
+}
+
+/* Find a parsed name; where there is no such table the schema is left as it was. */
+static PllmStatus look_up(sqlite3 *db, const char *near, PllmExtTable *table, int *found, PllmError *err) {
+  int rc;
+  *found = 0;
+  if (table->schema) {
+    rc = schema_has(db, table->schema, &table->name, found);
+    if (rc == SQLITE_ERROR) rc = SQLITE_OK; /* no such database: nothing is found */
+  } else {
+    rc = search_schemas(db, near, &table->name, &table->schema);
+    *found = table->schema != NULL;
+  }
+  if (rc == SQLITE_OK) return *found ? quote(table, err) : PLLM_OK;
+  return rc == SQLITE_NOMEM ? pllm_fail_nomem(err) : pllm_ext_sqlite_fail(err, db, rc);
+}
+
+PllmStatus pllm_ext_table_find(sqlite3 *db, const char *text, const char *near, PllmExtTable *table, PllmError *err) {
+  int found;
+  PllmStatus status = pllm_ext_table_parse(text, table, err);
+  if (status == PLLM_OK) status = look_up(db, near, table, &found, err);
+  if (status == PLLM_OK && !found) status = pllm_fail(err, PLLM_INVALID, "no such table: %.100s", text);
+  if (status != PLLM_OK) pllm_ext_table_free(table);
+  return status;
+}
+
+PllmStatus pllm_ext_table_place(sqlite3 *db, const char *text, const char *near, PllmExtTable *table, int *found,
+                                PllmError *err) {
+  PllmStatus status = pllm_ext_table_parse(text, table, err);
+  if (status == PLLM_OK) status = look_up(db, near, table, found, err);
+  if (status == PLLM_OK && !table->schema) {
+    table->schema = sqlite3_mprintf("%s", near ? near : "main");
+    if (!table->schema) status = pllm_fail_nomem(err);
+  }
+  if (status == PLLM_OK && !*found) status = quote(table, err);
   if (status != PLLM_OK) pllm_ext_table_free(table);
   return status;
 }

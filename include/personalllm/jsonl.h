@@ -50,6 +50,8 @@ typedef struct PllmLines {
 */
 PllmStatus pllm_reader_lines(PllmReader *reader, size_t max_lines, size_t bytes, const PllmRun *run, PllmLines *lines,
                              PllmError *err);
+/* The next line, as the only one of *lines, which the next read gives again. */
+PllmStatus pllm_reader_peek(PllmReader *reader, const PllmRun *run, PllmLines *lines, PllmError *err);
 void pllm_lines_free(PllmLines *lines);
 
 /*

@@ -44,7 +44,11 @@ static const char *read_all(const char *path, size_t max_lines, size_t bytes) {
     return out;
   }
   *out = 0;
-  do {
+  if (pllm_reader_peek(r, NULL, &lines, &err) != PLLM_OK)
+    snprintf(out, sizeof out, "error %.600s", err.text);
+  else if (lines.count > 1)
+    snprintf(out, sizeof out, "peeking gives %zu lines", lines.count);
+  while (*out == 0 || lines.count > 0) {
     if (pllm_reader_lines(r, max_lines, bytes, NULL, &lines, &err) != PLLM_OK) {
       snprintf(out, sizeof out, "error %.600s", err.text);
       break;
@@ -53,7 +57,8 @@ static const char *read_all(const char *path, size_t max_lines, size_t bytes) {
       n += (size_t)snprintf(out + n, sizeof out - n, "%zu:%.*s|", lines.line[i].number,
                             (int)(lines.line[i].bytes < 40 ? lines.line[i].bytes : 40),
                             lines.text + lines.line[i].start);
-  } while (lines.count > 0);
+    if (lines.count == 0) break;
+  }
   pllm_lines_free(&lines);
   pllm_reader_close(r);
   return out;
