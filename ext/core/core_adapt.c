@@ -183,9 +183,16 @@ static void gaussian_mean(const PllmAdaptOptions *o, PllmFit *fit, double *w) {
   for (size_t b = 0; b < fit->evidence->dim; b++) w[b] /= sum;
 }
 
+int pllm_stopped(const PllmStop *stop) {
+  if (atomic_load_explicit(stop->flag, memory_order_relaxed)) return 1;
+  if (!stop->run || pllm_poll(stop->run, NULL) == PLLM_OK) return 0;
+  atomic_store(stop->flag, 1);
+  return 1;
+}
+
 /* memory is one piece of the adapter's.  Never allocates. */
 static PllmStatus estimate(const PllmAdapter *a, const PllmAdaptOptions *o, const PllmFeedback *f, char *memory,
-                           double *w, PllmError *err) {
+                           const PllmStop *stop, double *w, PllmError *err) {
   PllmEvidence evidence;
   PllmFit fit;
   size_t dim = f->dim;
@@ -195,33 +202,37 @@ static PllmStatus estimate(const PllmAdapter *a, const PllmAdaptOptions *o, cons
   switch (o->method) {
   case PLLM_METHOD_POSTERIOR:
     if (!is_gaussian(o, f)) {
-      pllm_posterior_mean(a->particles, &evidence, rest, w);
-      return PLLM_OK;
+      pllm_posterior_mean(a->particles, &evidence, rest, stop, w);
+      break;
     }
     memset(w, 0, dim * sizeof *w);
     if (!evidence.informative) return PLLM_OK;
-    pllm_fit_init(&fit, &evidence, rest);
+    pllm_fit_init(&fit, &evidence, rest, stop);
     gaussian_mean(o, &fit, w);
-    return PLLM_OK;
+    break;
   case PLLM_METHOD_BRADLEY_TERRY:
     memset(w, 0, dim * sizeof *w);
     if (!evidence.informative) return PLLM_OK;
-    pllm_fit_init(&fit, &evidence, rest);
+    pllm_fit_init(&fit, &evidence, rest, stop);
     pllm_fit_solve(&fit, o->implied ? PLLM_TERMS_IMPLIED : PLLM_TERMS_GIVEN, o->lambda);
     pllm_fit_add(&fit, 1, w);
-    return PLLM_OK;
-  case PLLM_METHOD_SUM: pllm_sum_fit(&evidence, w); return PLLM_OK;
+    break;
+  case PLLM_METHOD_SUM: pllm_sum_fit(&evidence, w); break;
   case PLLM_METHOD_UNIFORM:
     for (size_t b = 0; b < dim; b++) w[b] = 1 / (double)dim;
     return PLLM_OK;
   }
-  return pllm_fail(err, PLLM_INTERNAL, "method %d", (int)o->method);
+  return atomic_load_explicit(stop->flag, memory_order_relaxed) ? pllm_fail(err, PLLM_INTERRUPTED, "interrupted")
+                                                                : PLLM_OK;
 }
 
 PllmStatus pllm_adapt(PllmAdapter *adapter, const PllmAdaptOptions *options, const PllmFeedback *feedback,
-                      double *weights, PllmError *err) {
+                      double *weights, const PllmRun *run, PllmError *err) {
+  atomic_int flag;
+  PllmStop stop = {&flag, run};
   PllmStatus status = prepare(adapter, options, feedback, pllm_feedback_count(feedback), 1, err);
-  return status == PLLM_OK ? estimate(adapter, options, feedback, adapter->memory, weights, err) : status;
+  atomic_init(&flag, 0);
+  return status == PLLM_OK ? estimate(adapter, options, feedback, adapter->memory, &stop, weights, err) : status;
 }
 
 /* ---- many users ---- */
@@ -233,21 +244,34 @@ typedef struct Batch {
   size_t dim;
   double *weights;
   unsigned char *bad; /* [users] */
+  const PllmRun *run;
+  atomic_int stop;
 } Batch;
+
+/* What interrupts the job interrupts the estimates that are under way. */
+static int batch_poll(void *arg) {
+  Batch *b = arg;
+  PllmStop stop = {&b->stop, b->run};
+  return pllm_stopped(&stop);
+}
 
 static void batch_body(void *arg, size_t begin, size_t end, int worker) {
   Batch *b = arg;
   char *memory = (char *)b->adapter->memory + (size_t)worker * b->adapter->bytes;
+  PllmStop stop = {&b->stop, worker == 0 ? b->run : NULL}; /* worker 0 is the calling thread */
   for (size_t i = begin; i < end; i++) {
     if (pllm_feedback_count(b->feedback[i]) == 0) continue;
-    b->bad[i] = estimate(b->adapter, b->options, b->feedback[i], memory, b->weights + i * b->dim, NULL) != PLLM_OK;
+    b->bad[i] = estimate(b->adapter, b->options, b->feedback[i], memory, &stop, b->weights + i * b->dim, NULL) ==
+                PLLM_INVALID;
   }
 }
 
 PllmStatus pllm_adapt_batch(PllmAdapter *adapter, const PllmAdaptOptions *options, PllmFeedback *const *feedback,
                             size_t users, size_t dim, double *weights, size_t *failed, const PllmRun *run,
                             PllmError *err) {
-  Batch b = {.adapter = adapter, .options = options, .feedback = feedback, .dim = dim, .weights = weights};
+  Batch b = {
+      .adapter = adapter, .options = options, .feedback = feedback, .dim = dim, .weights = weights, .run = run};
+  PllmRun polled = {.threads = run ? run->threads : 0, .poll = batch_poll, .poll_arg = &b};
   const PllmFeedback *most = NULL, *gaussian = NULL;
   size_t count = 0;
   PllmStatus status = PLLM_OK;
@@ -260,16 +284,18 @@ PllmStatus pllm_adapt_batch(PllmAdapter *adapter, const PllmAdaptOptions *option
       most = feedback[i];
     if (rows > count) count = rows;
   }
+  atomic_init(&b.stop, 0);
   b.bad = pllm_alloc_zero(users, 1);
   if (!b.bad) return pllm_fail_nomem(err);
   /* users may differ in prior (f32 rows or not): scratch for both kinds */
   if (most) status = prepare(adapter, options, most, count, pllm_run_threads(run), err);
   if (status == PLLM_OK && gaussian) status = prepare(adapter, options, gaussian, count, pllm_run_threads(run), err);
-  if (status == PLLM_OK) status = pllm_parallel(run, users, 4, batch_body, &b, err);
+  if (status == PLLM_OK) status = pllm_parallel(&polled, users, 4, batch_body, &b, err);
+  if (status == PLLM_OK && atomic_load(&b.stop)) status = pllm_fail(err, PLLM_INTERRUPTED, "interrupted");
   for (size_t i = 0; status == PLLM_OK && i < users; i++) {
     if (!b.bad[i]) continue;
     *failed = i;
-    status = pllm_adapt(adapter, options, feedback[i], weights + i * dim, err); /* again, for the message */
+    status = pllm_adapt(adapter, options, feedback[i], weights + i * dim, run, err); /* again, for the message */
   }
   pllm_free(b.bad);
   return status;

@@ -40,7 +40,7 @@ static void reduce(PllmFit *fit) {
     for (size_t r = 1; r < rows; r++)
       if (left[r] > left[best]) best = r;
     if (k == 0) first = left[best];
-    if (!(left[best] > 1e-12 * first)) break;
+    if (!(left[best] > 1e-12 * first) || pllm_stopped(fit->stop)) break;
     root = sqrt(left[best]);
     fit->pivot[k] = best;
     fit->rank = k + 1;
@@ -58,11 +58,12 @@ static void reduce(PllmFit *fit) {
     memmove(fit->span + r * fit->rank, fit->span + r * room, fit->rank * sizeof(double));
 }
 
-void pllm_fit_init(PllmFit *fit, const PllmEvidence *v, void *memory) {
+void pllm_fit_init(PllmFit *fit, const PllmEvidence *v, void *memory, const PllmStop *stop) {
   size_t rank = v->rows < v->dim ? v->rows : v->dim;
   double *p = memory;
   memset(fit, 0, sizeof *fit);
   fit->evidence = v;
+  fit->stop = stop;
   fit->rank = rank;
   fit->reduced = v->dim > v->rows;
   fit->w = p;
@@ -157,6 +158,7 @@ static double rating_terms(PllmFit *fit, PllmTerms terms, int slopes) {
   const PllmEvidence *v = fit->evidence;
   double value = 0;
   for (size_t a = 0; a < v->rows; a++) {
+    if (a % 16 == 0 && pllm_stopped(fit->stop)) break;
     if (terms == PLLM_TERMS_SET) {
       double error = v->rating[a] - fit->u[a];
       if (slopes) {
@@ -165,7 +167,7 @@ static double rating_terms(PllmFit *fit, PllmTerms terms, int slopes) {
       }
       value -= 0.5 * v->weight[a] * error * error;
     } else {
-      for (size_t b = 0; b < v->rows; b++)
+      for (size_t b = 0; b < v->rows && !(b % 256 == 0 && pllm_stopped(fit->stop)); b++)
         if (v->rating[a] > v->rating[b])
           value += pair_term(fit, a, b, v->weight[a] < v->weight[b] ? v->weight[a] : v->weight[b], slopes);
     }
@@ -187,7 +189,8 @@ static double objective(PllmFit *fit, PllmTerms terms, double lambda, const doub
   }
   for (size_t r = 0; r < v->rows; r++) fit->u[r] = dot(fit->z + r * n, w, n);
   if (v->ratings) return value + rating_terms(fit, terms, slopes);
-  for (size_t i = 0; i < v->sets; i++) value += choice_terms(fit, &v->set[i], terms, slopes);
+  for (size_t i = 0; i < v->sets && !(i % 16 == 0 && pllm_stopped(fit->stop)); i++)
+    value += choice_terms(fit, &v->set[i], terms, slopes);
   return value;
 }
 
@@ -224,6 +227,7 @@ double pllm_fit_solve(PllmFit *fit, PllmTerms terms, double lambda) {
   for (int k = 0;; k++) {
     double gain, next = value, t = 1;
     int halvings = 0;
+    if (pllm_stopped(fit->stop)) return value;
     half = factor(fit);
     memcpy(fit->step, fit->gradient, n * sizeof *fit->step);
     solve(fit->hessian, n, fit->step);

@@ -16,6 +16,7 @@ typedef enum PllmTerms {
 ** orthonormal basis of the rows' span, where the maximum must lie. */
 typedef struct PllmFit {
   const PllmEvidence *evidence;
+  const PllmStop *stop;
   size_t rank;
   int reduced;
   const double *z;                           /* [rows][rank] */
@@ -27,11 +28,11 @@ typedef struct PllmFit {
 } PllmFit;
 
 size_t pllm_fit_bytes(size_t rows, size_t dim);
-void pllm_fit_init(PllmFit *fit, const PllmEvidence *evidence, void *memory);
+void pllm_fit_init(PllmFit *fit, const PllmEvidence *evidence, void *memory, const PllmStop *stop);
 
 /*
 ** Maximise sum of terms - lambda/2 |w|^2 by damped Newton steps (lambda > 0: strictly concave, one maximum) from 0.  Returns
-** the Laplace approximation of the log evidence of lambda.  O(iterations (rows rank^2 + rank^3)); never allocates.
+** the Laplace approximation of the log evidence of lambda; nothing of use when stop says so.  O(iterations (rows rank^2 + rank^3)); never allocates.
 */
 double pllm_fit_solve(PllmFit *fit, PllmTerms terms, double lambda);
 

@@ -8,6 +8,7 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <time.h>
 #include <unistd.h>
 
 typedef struct Worker {
@@ -23,7 +24,10 @@ struct PllmJob {
   void (*body)(void *arg, size_t begin, size_t end, int worker);
   void *arg;
   const PllmRun *run;
-  int started; /* helper threads at work */
+  int started; /* helper threads */
+  int running; /* of them not yet done; guarded by lock */
+  pthread_mutex_t lock;
+  pthread_cond_t done; /* a helper is done */
   Worker workers[PLLM_MAX_THREADS];
 };
 
@@ -57,6 +61,10 @@ static void *worker_main(void *arg) {
   Worker *w = arg;
   while (run_piece(w->job, w->number)) {
   }
+  pthread_mutex_lock(&w->job->lock);
+  w->job->running--;
+  pthread_cond_signal(&w->job->done);
+  pthread_mutex_unlock(&w->job->lock);
   return NULL;
 }
 
@@ -74,14 +82,27 @@ static PllmStatus start(PllmJob *job, const PllmRun *run, size_t count, size_t c
   job->body = body;
   job->arg = arg;
   job->run = run;
-  job->started = 0;
+  job->started = job->running = 0;
+  if (pthread_mutex_init(&job->lock, NULL)) return pllm_fail(err, PLLM_INTERNAL, "pllm_parallel: no mutex");
+  if (pthread_cond_init(&job->done, NULL)) {
+    pthread_mutex_destroy(&job->lock);
+    return pllm_fail(err, PLLM_INTERNAL, "pllm_parallel: no condition");
+  }
   pieces = count / chunk + (count % chunk != 0);
   if ((size_t)threads > pieces) threads = (int)pieces;
   for (int i = 1; i < threads; i++) {
     Worker *w = &job->workers[job->started];
     w->job = job;
     w->number = i;
-    if (pthread_create(&w->thread, NULL, worker_main, w)) break;
+    pthread_mutex_lock(&job->lock);
+    job->running++;
+    pthread_mutex_unlock(&job->lock);
+    if (pthread_create(&w->thread, NULL, worker_main, w)) {
+      pthread_mutex_lock(&job->lock);
+      job->running--;
+      pthread_mutex_unlock(&job->lock);
+      break;
+    }
     job->started++;
   }
   return PLLM_OK;
@@ -89,6 +110,31 @@ static PllmStatus start(PllmJob *job, const PllmRun *run, size_t count, size_t c
 
 static void wait_for_helpers(PllmJob *job) {
   for (int i = 0; i < job->started; i++) pthread_join(job->workers[i].thread, NULL);
+  pthread_cond_destroy(&job->done);
+  pthread_mutex_destroy(&job->lock);
+}
+
+/* Keep polling while helpers finish their last pieces: a body with long pieces may listen to what the poll says. */
+static PllmStatus poll_helpers(PllmJob *job, PllmError *err) {
+  PllmStatus status = PLLM_OK;
+  int running;
+  pthread_mutex_lock(&job->lock);
+  while ((running = job->running) > 0 && status == PLLM_OK) {
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_nsec += 20000000;
+    if (until.tv_nsec >= 1000000000) {
+      until.tv_nsec -= 1000000000;
+      until.tv_sec++;
+    }
+    pthread_cond_timedwait(&job->done, &job->lock, &until);
+    running = job->running;
+    pthread_mutex_unlock(&job->lock);
+    if (running > 0) status = pllm_poll(job->run, err);
+    pthread_mutex_lock(&job->lock);
+  }
+  pthread_mutex_unlock(&job->lock);
+  return status;
 }
 
 static PllmStatus finish(PllmJob *job, PllmError *err) {
@@ -97,6 +143,7 @@ static PllmStatus finish(PllmJob *job, PllmError *err) {
     status = pllm_poll(job->run, err);
     if (status != PLLM_OK) atomic_store(&job->stop, 1);
   } while (status == PLLM_OK && run_piece(job, 0));
+  if (status == PLLM_OK) status = poll_helpers(job, err);
   wait_for_helpers(job);
   return status;
 }

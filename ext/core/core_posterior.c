@@ -248,14 +248,14 @@ PLLM_KERNEL(utilities_only, (const double *x, size_t rows, size_t dim, const dou
             (x, rows, dim, w, stride, u))
 
 /* Ratings: the profile likelihood of an unknown offset, scale and noise. */
-static void rating_likelihood(const PllmEvidence *v, size_t stride, size_t n, const double *w, double *u,
-                              double *ll) {
+static void rating_likelihood(const PllmEvidence *v, size_t stride, size_t n, const double *w, double *u, double *ll,
+                              const PllmStop *stop) {
   double total = 0, count = 0;
   for (size_t r = 0; r < v->rows; r++) {
     total += v->weight[r];
     count += v->weight[r];
   }
-  for (size_t i = 0; i < n; i += PLLM_BLOCK) {
+  for (size_t i = 0; i < n && !pllm_stopped(stop); i += PLLM_BLOCK) {
     double mean[PLLM_BLOCK] = {0}, square[PLLM_BLOCK] = {0}, cross[PLLM_BLOCK] = {0};
     /* rows pass one at a time, so that any number of ratings fits the scratch */
     for (size_t r = 0; r < v->rows; r++) {
@@ -286,6 +286,7 @@ typedef struct Cloud {
 typedef struct Sampler {
   const PllmParticles *p;
   const PllmEvidence *v;
+  const PllmStop *stop;
   Cloud cloud;
   /* The moved particles, [dim][LANES] and [LANES]; ll is their log likelihood. */
   double *w, *log_w, *next_w, *next_log_w, *alpha, *log_b, *next_log_b, *b, *ll, *next_ll, *u;
@@ -303,7 +304,7 @@ size_t pllm_posterior_bytes(size_t dim, size_t rows) {
 static void add_set(Sampler *s, size_t set, double *w, size_t stride, size_t n, const double *b, double *ll) {
   const PllmEvidence *v = s->v;
   if (v->ratings) {
-    rating_likelihood(v, stride, n, w, s->u, ll);
+    rating_likelihood(v, stride, n, w, s->u, ll, s->stop);
   } else {
     SetTask task = {.x = v->x + v->set[set].first * v->dim,
                     .set = &v->set[set],
@@ -438,7 +439,10 @@ static void move(Sampler *s, size_t sets, int steps, int burn_in, double *mean) 
       b[l] = pllm_exp1(s->next_log_b[l]);
       s->next_ll[l] = 0;
     }
-    for (size_t i = 0; i < sets; i++) add_set(s, i, s->next_w, LANES, LANES, b, s->next_ll);
+    for (size_t i = 0; i < sets; i++) {
+      if (i % 16 == 0 && pllm_stopped(s->stop)) return;
+      add_set(s, i, s->next_w, LANES, LANES, b, s->next_ll);
+    }
     for (size_t l = 0; l < LANES; l++) {
       if (!(random[MOVE_ACCEPT * LANES + l] < s->next_ll[l] - s->ll[l] + prior[l])) continue;
       for (size_t k = 0; k < dim; k++) {
@@ -499,7 +503,8 @@ static void start(Sampler *s, const PllmParticles *p, const PllmEvidence *v, dou
   memset(c->base, 0, p->count * sizeof(double));
 }
 
-void pllm_posterior_mean(const PllmParticles *p, const PllmEvidence *v, void *scratch, double *mean) {
+void pllm_posterior_mean(const PllmParticles *p, const PllmEvidence *v, void *scratch, const PllmStop *stop,
+                         double *mean) {
   Sampler s;
   Cloud *c = &s.cloud;
   size_t dim = p->dim, sets = v->ratings ? 1 : v->sets;
@@ -511,7 +516,9 @@ void pllm_posterior_mean(const PllmParticles *p, const PllmEvidence *v, void *sc
     return;
   }
   start(&s, p, v, scratch);
+  s.stop = stop;
   for (size_t i = 0; i < sets; i++) {
+    if (pllm_stopped(stop)) return;
     add_set(&s, i, c->w, c->stride, c->n, c->b, c->ll);
     if (!moved) compact(c, dim);
     effective = normalise(c, s.share);

@@ -147,10 +147,28 @@ static void inverse(sqlite3_context *context, PllmForm form, int argc, sqlite3_v
   g->fresh = 0;
 }
 
+/* Numbers of features from which an estimate may take so long that it listens to sqlite3_interrupt(). */
+#define LONG_WORK 4096
+
+static PllmStatus estimate(PllmConn *conn, Group *g, PllmError *err) {
+  PllmAdapter *adapter = pllm_ext_adapter(conn, err);
+  PllmExtPoll poll;
+  const PllmRun *run = NULL;
+  PllmStatus status;
+  if (!adapter) return err->status;
+  if (pllm_feedback_count(g->feedback) * pllm_feedback_dim(g->feedback) >= LONG_WORK) {
+    int rc = pllm_ext_poll_open(conn, &poll);
+    if (rc != SQLITE_OK) return pllm_ext_sqlite_fail(err, conn->db, rc);
+    run = &poll.run;
+  }
+  status = pllm_adapt(adapter, &g->rows.options, g->feedback, g->weights, run, err);
+  if (run) pllm_ext_poll_close(&poll);
+  return status;
+}
+
 static void value(sqlite3_context *context, PllmForm form) {
   Group *g = sqlite3_aggregate_context(context, 0);
   PllmError err;
-  PllmAdapter *adapter;
   size_t dim;
   if (!g || !g->opened || g->failed || pllm_feedback_count(g->feedback) == 0) return;
   dim = pllm_feedback_dim(g->feedback);
@@ -164,8 +182,7 @@ static void value(sqlite3_context *context, PllmForm form) {
       g->weights = weights;
       g->room = dim;
     }
-    adapter = pllm_ext_adapter(sqlite3_user_data(context), &err);
-    if (!adapter || pllm_adapt(adapter, &g->rows.options, g->feedback, g->weights, &err) != PLLM_OK) {
+    if (estimate(sqlite3_user_data(context), g, &err) != PLLM_OK) {
       group_fail(context, g, form, &err);
       return;
     }

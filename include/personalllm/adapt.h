@@ -115,12 +115,13 @@ PllmAdapter *pllm_adapter_new(void); /* NULL when out of memory */
 void pllm_adapter_free(PllmAdapter *adapter);
 
 /*
-** The estimate from at least one row into weights[dim].  PLLM_INVALID when a choice set has two best or two worst;
+** The estimate from at least one row into weights[dim], on one thread.  run may be NULL; its poll is asked every few
+** milliseconds, and ends the estimate with PLLM_INTERRUPTED.  PLLM_INVALID when a choice set has two best or two worst;
 ** contradictory tastes are no error.  Results do not depend on what the adapter was used for before.  Cost: posterior
 ** under the Dirichlet prior see core_posterior.c, else O(rows min(rows, dim)^2) a Newton step; sum O(rows dim).
 */
 PllmStatus pllm_adapt(PllmAdapter *adapter, const PllmAdaptOptions *options, const PllmFeedback *feedback,
-                      double *weights, PllmError *err);
+                      double *weights, const PllmRun *run, PllmError *err);
 
 /*
 ** The same for many users on several threads: weights of user i to weights + i*dim; users without rows are left alone.

@@ -42,7 +42,8 @@ static void sliding(void) {
         double x[2] = {(double)(i % 97), 1};
         pllm_feedback_add_rating(fresh, x, 2, 0, (double)((i + 1) % 5), 1, &err);
       }
-      good &= pllm_adapt(adapter, &options, f, got, &err) == PLLM_OK && pllm_adapt(adapter, &options, fresh, want, &err) == PLLM_OK;
+      good &= pllm_adapt(adapter, &options, f, got, NULL, &err) == PLLM_OK &&
+              pllm_adapt(adapter, &options, fresh, want, NULL, &err) == PLLM_OK;
       good &= memcmp(got, want, sizeof got) == 0;
       pllm_feedback_free(fresh);
     }
@@ -66,7 +67,7 @@ static void dimensions(void) {
     pllm_feedback_clear(f);
     for (int i = 0; i < 50; i++) good &= pllm_feedback_add_pair(f, x, y, dim, 0, &err) == PLLM_OK;
     good &= pllm_feedback_dim(f) == dim && pllm_feedback_count(f) == 50;
-    good &= pllm_adapt(adapter, &options, f, w, &err) == PLLM_OK;
+    good &= pllm_adapt(adapter, &options, f, w, NULL, &err) == PLLM_OK;
   }
   tap_check(good, "a cleared builder takes any dimension and reuses its memory");
   pllm_feedback_free(f);
@@ -129,7 +130,7 @@ static void batch(void) {
     good &= pllm_adapt_batch(adapter, &options, feedback, USERS, 2, weights, &failed, &run, &err) == PLLM_OK;
     for (int u = 0; u < USERS; u++) {
       alone[0] = alone[1] = -7;
-      if (u % 7) good &= pllm_adapt(adapter, &options, feedback[u], alone, &err) == PLLM_OK;
+      if (u % 7) good &= pllm_adapt(adapter, &options, feedback[u], alone, NULL, &err) == PLLM_OK;
       good &= memcmp(alone, weights + 2 * u, sizeof alone) == 0;
     }
   }
