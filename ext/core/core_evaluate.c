@@ -11,20 +11,21 @@
 #include <string.h>
 
 enum { BLOCK_NUMBERS = 32768, TILE_PIECE = 4 };
-#define BLOCK_WORK 4e6 /* multiply-adds per user of one tile between interrupt polls, about */
+#define BLOCK_WORK 4e6 /* multiply-adds per user of a piece between interrupt polls, about */
 
 typedef struct Job {
   PllmJudgeTask task;             /* of a block; tiles fill in the rest */
   const double *truth, *estimate; /* [tiles][models][TILE], [tiles][dim][TILE] */
   double *sums;                   /* [tiles][N_SUMS][TILE] */
-  double *scratch;                /* [threads][2 * max_responses][TILE] */
+  double *scratch;                /* [threads][scratch_rows][TILE] */
+  size_t scratch_rows;
   void (*kernel)(const PllmJudgeTask *);
 } Job;
 
 static void tiles_piece(void *arg, size_t begin, size_t end, int worker) {
   const Job *job = arg;
   PllmJudgeTask task = job->task;
-  task.scratch = job->scratch + (size_t)worker * 2 * task.max_responses * PLLM_JUDGE_TILE;
+  task.scratch = job->scratch + (size_t)worker * job->scratch_rows * PLLM_JUDGE_TILE;
   for (size_t i = begin; i < end; i++) {
     task.truth = job->truth + i * task.models * PLLM_JUDGE_TILE;
     task.estimate = job->estimate + i * task.dim * PLLM_JUDGE_TILE;
@@ -84,18 +85,16 @@ static void gather_free(Gather *g) {
   pllm_free(g->estimate);
 }
 
-/* Room for any block: a block ends with the response that fills `room` rows or more. */
+/* Room for any block: a block ends with the prompt that fills `room` rows or more, or that brings it to BLOCK_WORK. */
 static PllmStatus gather_new(const PllmEvaluation *task, Gather *g, PllmError *err) {
   size_t models = task->scores->n_models, widest = task->dim > models ? task->dim : models, rows;
   int own = task->features_f64 || task->features_f32;
-  double work = BLOCK_WORK / (double)(models + task->dim);
   memset(g, 0, sizeof *g);
   for (size_t i = 0; i < task->n_prompts; i++) {
     size_t p = task->prompts[i], n = task->scores->first[p + 1] - task->scores->first[p];
     if (n > g->max_responses) g->max_responses = n;
   }
   g->room = BLOCK_NUMBERS / widest + 1;
-  if ((double)g->room > work) g->room = (size_t)work + 1;
   rows = g->room + g->max_responses;
   g->prompts = pllm_alloc(rows, sizeof *g->prompts);
   g->truth = pllm_alloc(rows, models * sizeof *g->truth);
@@ -103,13 +102,23 @@ static PllmStatus gather_new(const PllmEvaluation *task, Gather *g, PllmError *e
   return g->prompts && g->truth && (!own || g->estimate) ? PLLM_OK : pllm_fail_nomem(err);
 }
 
-/* Put the next block together, from the *at-th prompt on; counts prompts that have a reference. */
-static void gather_block(const PllmEvaluation *task, Gather *g, size_t *at, size_t *with_reference,
-                         PllmJudgeTask *block) {
+/* What a prompt of n responses costs a user, in vectorised multiply-adds: utilities, and pairs or two sorts, about. */
+static double work_of(const PllmEvaluation *task, size_t n) {
+  enum { PAIR = 8, MERGE = 64 };
+  double utilities = (double)n * (double)(task->scores->n_models + task->dim), order = 0;
+  if (n <= PLLM_JUDGE_WIDE) return utilities + (double)n * (double)n / 2 * PAIR;
+  for (size_t width = 1; width < n; width *= 2) order += 2 * (double)n * MERGE;
+  return utilities + order;
+}
+
+/* Put the next block together, from the *at-th prompt on; counts prompts that have a reference.  Returns its work. */
+static double gather_block(const PllmEvaluation *task, Gather *g, size_t *at, size_t *with_reference,
+                           PllmJudgeTask *block) {
   const PllmScores *s = task->scores;
+  double work = 0;
   size_t rows = 0, models = s->n_models, dim = task->dim;
   block->n_prompts = 0;
-  for (; *at < task->n_prompts && rows < g->room; ++*at) {
+  for (; *at < task->n_prompts && rows < g->room && work < BLOCK_WORK; ++*at) {
     PllmJudgePrompt prompt = {.first = rows, .reference = SIZE_MAX};
     for (size_t r = s->first[task->prompts[*at]]; r < s->first[task->prompts[*at] + 1]; r++) {
       size_t row = task->row ? task->row[r] : r;
@@ -127,7 +136,9 @@ static void gather_block(const PllmEvaluation *task, Gather *g, size_t *at, size
     if (prompt.n == 0) continue;
     *with_reference += prompt.reference != SIZE_MAX;
     g->prompts[block->n_prompts++] = prompt;
+    work += work_of(task, prompt.n);
   }
+  return work;
 }
 
 static void means(const double *sums, size_t prompts, size_t with_reference, PllmJudgement *out) {
@@ -160,15 +171,17 @@ PllmStatus pllm_evaluate(const PllmEvaluation *task, const double *truth, const 
   job.truth = truth_tiles = pack(truth, users, job.task.models);
   job.estimate = estimate_tiles = pack(estimate, users, job.task.dim);
   job.sums = tiles_new(tiles, PLLM_N_SUMS);
-  job.scratch = tiles_new((size_t)pllm_run_threads(run), 2 * g.max_responses);
+  job.scratch_rows = 2 * g.max_responses;
+  if (g.max_responses > PLLM_JUDGE_WIDE) job.scratch_rows += 4 * g.max_responses / PLLM_JUDGE_TILE + 1;
+  job.scratch = tiles_new((size_t)pllm_run_threads(run), job.scratch_rows);
   if (!truth_tiles || !estimate_tiles || !job.sums || !job.scratch) {
     status = pllm_fail_nomem(err);
     goto done;
   }
   while (status == PLLM_OK && at < task->n_prompts) {
-    gather_block(task, &g, &at, &with_reference, &job.task);
+    double work = gather_block(task, &g, &at, &with_reference, &job.task);
     prompts += job.task.n_prompts;
-    status = pllm_parallel(run, tiles, TILE_PIECE, tiles_piece, &job, err);
+    status = pllm_parallel(run, tiles, work < 2 * BLOCK_WORK ? TILE_PIECE : 1, tiles_piece, &job, err);
   }
   for (size_t u = 0; status == PLLM_OK && u < users; u++)
     means(job.sums + u / PLLM_JUDGE_TILE * PLLM_N_SUMS * PLLM_JUDGE_TILE + u % PLLM_JUDGE_TILE, prompts,

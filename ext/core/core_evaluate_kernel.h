@@ -43,8 +43,31 @@ static PLLM_INLINE void utilities(const double *weights, const double *features,
   }
 }
 
+/* Pairs that the truth orders, and among them 2 for each that the estimate orders alike, 1 for one it does not order. */
+static PLLM_INLINE void pairs(const Vec *t, const Vec *e, const size_t n, Vec *strict, Vec *right) {
+  const Vec one = (Vec){0} + 1.0;
+  UNROLLED
+  for (size_t i = 0; i + 1 < n; i++) UNROLLED
+  for (size_t j = i + 1; j < n; j++) {
+    Mask up = t[i] > t[j], down = t[i]<t[j], up_e = e[i]> e[j], down_e = e[i] < e[j];
+    *strict += COUNT(up | down);
+    *right += COUNT((up & ~down_e) | (down & ~up_e));
+    *right += COUNT((up & up_e) | (down & down_e));
+  }
+}
+
+/* The same, user by user. */
+static void wide_pairs(const Vec *t, const Vec *e, size_t n, double *scratch, Vec *strict, Vec *right) {
+  for (size_t i = 0; i < WIDTH; i++) {
+    double s, r;
+    pllm_core_judge_pairs((const double *)t + i, (const double *)e + i, n, WIDTH, scratch, &s, &r);
+    (*strict)[i] = s;
+    (*right)[i] = r;
+  }
+}
+
 /* Add one prompt to the sums, given both utilities of its n responses and the truth's of the reference, if any. */
-static PLLM_INLINE void judge(const Vec *t, const Vec *e, const size_t n, const Vec *rival, Vec *sums) {
+static PLLM_INLINE void judge(const Vec *t, const Vec *e, const size_t n, const Vec *rival, double *wide, Vec *sums) {
   const Vec one = (Vec){0} + 1.0;
   Vec best = t[0], best_e = e[0], worst = t[0], worst_e = e[0], pick = e[0], pick_t = t[0], total = t[0];
   Vec strict = {0}, right = {0};
@@ -61,15 +84,10 @@ static PLLM_INLINE void judge(const Vec *t, const Vec *e, const size_t n, const 
     pick_at = (at & liked) | (pick_at & ~liked);
     total += t[r];
   }
-  /* right counts 2 for a pair in the truth's order, 1 for an undecided one */
-  UNROLLED
-  for (size_t i = 0; i + 1 < n; i++) UNROLLED
-  for (size_t j = i + 1; j < n; j++) {
-    Mask up = t[i] > t[j], down = t[i]<t[j], up_e = e[i]> e[j], down_e = e[i] < e[j];
-    strict += COUNT(up | down);
-    right += COUNT((up & ~down_e) | (down & ~up_e));
-    right += COUNT((up & up_e) | (down & down_e));
-  }
+  if (n > PLLM_JUDGE_WIDE)
+    wide_pairs(t, e, n, wide, &strict, &right);
+  else
+    pairs(t, e, n, &strict, &right);
   some = strict > 0.0;
   right = right / (2.0 * SELECT(some, strict, one));
   sums[PLLM_SUM_TOP1] += COUNT(best_at == pick_at);
@@ -87,6 +105,7 @@ static void judge_lanes(const PllmJudgeTask *task, size_t lane) {
   size_t models = task->models, dim = task->dim;
   const double *truth = task->truth + lane, *estimate = task->estimate + lane;
   Vec *t = (Vec *)(void *)task->scratch, *e = t + task->max_responses;
+  double *wide = task->scratch + 2 * task->max_responses * PLLM_JUDGE_TILE;
   Vec sums[PLLM_N_SUMS];
   for (int i = 0; i < PLLM_N_SUMS; i++) memcpy(&sums[i], task->sums + i * PLLM_JUDGE_TILE + lane, sizeof *sums);
   for (size_t p = 0; p < task->n_prompts; p++) {
@@ -99,14 +118,14 @@ static void judge_lanes(const PllmJudgeTask *task, size_t lane) {
       utilities(truth, tf, models, 8, t8);
       utilities(estimate, ef, dim, 8, e8);
       for (size_t r = 0; rival && r < 8; r++) t[r] = t8[r];
-      judge(t8, e8, 8, rival, sums);
+      judge(t8, e8, 8, rival, NULL, sums);
       continue;
     }
     for (size_t r = 0; r < prompt->n; r++) {
       utilities(truth, tf + r * models, models, 1, t + r);
       utilities(estimate, ef + r * dim, dim, 1, e + r);
     }
-    judge(t, e, prompt->n, rival, sums);
+    judge(t, e, prompt->n, rival, wide, sums);
   }
   for (int i = 0; i < PLLM_N_SUMS; i++) memcpy(task->sums + i * PLLM_JUDGE_TILE + lane, &sums[i], sizeof *sums);
 }

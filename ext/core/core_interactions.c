@@ -8,7 +8,8 @@
 
 enum {
   USER_PIECE_TURNS = 4096, /* turns whose prompts one worker draws at a time */
-  ROW_PIECE = 256          /* rows one worker decides at a time */
+  ROW_PIECE = 256,         /* rows one worker decides at a time, where prompts are not too wide */
+  POLL_WORK = 1 << 21      /* multiply-adds, or numbers drawn, of a piece or between polls, about */
 };
 
 #define EULER 0.57721566490153286
@@ -112,8 +113,12 @@ static PllmStatus similar_prompts(const Job *job, size_t users, const PllmRun *r
   return status;
 }
 
-/* The published generators' draws for one user; rows is NULL for a user without weights. */
-static void numpy_user(PllmHistories *h, size_t n, PllmInteraction *rows) {
+/*
+** The published generators' draws for one user; rows is NULL for a user without weights.  *work counts what was drawn since
+** the last poll.
+*/
+static PllmStatus numpy_user(PllmHistories *h, size_t n, PllmInteraction *rows, size_t *work, const PllmRun *run,
+                             PllmError *err) {
   for (size_t t = 0; t < n; t++) {
     size_t p = h->prompts[pllm_random_randint(h->numpy, 0, (int64_t)h->n_prompts)], m = responses_of(h->scores, p);
     size_t first = 0, second = 0;
@@ -123,11 +128,18 @@ static void numpy_user(PllmHistories *h, size_t n, PllmInteraction *rows) {
       first = h->permutation[0];
       second = h->permutation[1];
     }
+    *work += h->plan.mode == PLLM_RANDOM_PAIR ? m : 1;
+    if (*work >= POLL_WORK) {
+      PllmStatus status = pllm_poll(run, err);
+      if (status != PLLM_OK) return status;
+      *work = 0;
+    }
     if (!rows) continue;
     rows[t].prompt = p;
     rows[t].chosen = first;
     rows[t].rejected = second;
   }
+  return PLLM_OK;
 }
 
 /* ---- Choices ---- */
@@ -261,9 +273,16 @@ static void choices_piece(void *arg, size_t begin, size_t end, int worker) {
     decide(job, job->out + i, job->utility + (size_t)worker * job->h->max_responses);
 }
 
+/* Rows of a piece.  A noisy choice costs four logarithms each response, about as much as GUMBELS reward models. */
+static size_t rows_at_once(const PllmHistories *h) {
+  enum { GUMBELS = 100 };
+  size_t rows = POLL_WORK / (h->max_responses * (h->scores->n_models + (h->plan.noise > 0 ? GUMBELS : 0)));
+  return rows > ROW_PIECE ? ROW_PIECE : rows > 0 ? rows : 1;
+}
+
 PllmStatus pllm_histories_make(PllmHistories *h, const int64_t *user_id, const double *weights, const uint8_t *known,
                                size_t users, PllmInteraction *out, size_t *rows, const PllmRun *run, PllmError *err) {
-  size_t threads = (size_t)pllm_run_threads(run), piece = USER_PIECE_TURNS / h->plan.per_user + 1, n = 0;
+  size_t threads = (size_t)pllm_run_threads(run), piece = USER_PIECE_TURNS / h->plan.per_user + 1, n = 0, work = 0;
   size_t *start = pllm_alloc(users + 1, sizeof *start);
   Job job = {.h = h, .user_id = user_id, .weights = weights, .start = start, .out = out};
   PllmStatus status = PLLM_OK;
@@ -280,8 +299,8 @@ PllmStatus pllm_histories_make(PllmHistories *h, const int64_t *user_id, const d
     int there = !known || known[u];
     start[u] = n;
     if (h->numpy) {
-      numpy_user(h, turns, there ? out + n : NULL);
-      if (u % 64 == 0 && (status = pllm_poll(run, err)) != PLLM_OK) goto done;
+      status = numpy_user(h, turns, there ? out + n : NULL, &work, run, err);
+      if (status != PLLM_OK) goto done;
     }
     for (size_t t = 0; there && t < turns; t++, n++) {
       out[n].user = (uint32_t)u;
@@ -293,7 +312,7 @@ PllmStatus pllm_histories_make(PllmHistories *h, const int64_t *user_id, const d
     status = similar_prompts(&job, users, run, err);
   else if (!h->numpy)
     status = pllm_parallel(run, users, piece, prompts_piece, &job, err);
-  if (status == PLLM_OK) status = pllm_parallel(run, n, ROW_PIECE, choices_piece, &job, err);
+  if (status == PLLM_OK) status = pllm_parallel(run, n, rows_at_once(h), choices_piece, &job, err);
   if (status == PLLM_OK) *rows = n;
 done:
   pllm_free(start);

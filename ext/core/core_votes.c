@@ -19,17 +19,20 @@
 
 enum {
   USER_BLOCK = 512,  /* users whose weights stay in the first-level cache while prompts pass by */
-  PROMPT_PIECE = 16, /* prompts one worker takes at a time */
+  PROMPT_PIECE = 16, /* prompts one worker takes at a time, where they are not too wide */
   MAX_TAGGED = 1024  /* responses a tag can number without eating the mantissa */
 };
+
+/* Multiply-adds of one piece, about: 20 ms even when every choice is decided canonically. */
+#define PIECE_WORK ((size_t)1 << 23)
 
 typedef struct Job {
   const PllmScores *scores;
   const size_t *prompts;
   const double *weights;
-  size_t users, padded;
-  const float *tiles;        /* [padded/16][models][16] */
-  const double *block_bound; /* per USER_BLOCK: max over its users of sum|w| */
+  size_t users, padded, begin, end; /* users begin .. end-1 are at work */
+  const float *tiles;               /* [padded/16][models][16] */
+  const double *block_bound;        /* per USER_BLOCK: max over its users of sum|w| */
   int64_t *best, *worst;
   void (*kernel)(const PllmVoteTask *);
   char *scratch; /* one piece of scratch_bytes per worker */
@@ -111,8 +114,8 @@ static void votes_piece(void *arg, size_t begin, size_t end, int worker) {
   const PllmScores *scores = job->scores;
   size_t models = scores->n_models;
   Scratch s = scratch_of(job, worker);
-  for (size_t start = 0; start < job->users; start += USER_BLOCK) {
-    size_t count = job->users - start < USER_BLOCK ? job->users - start : USER_BLOCK;
+  for (size_t start = job->begin; start < job->end; start += USER_BLOCK) {
+    size_t count = job->end - start < USER_BLOCK ? job->end - start : USER_BLOCK;
     for (size_t i = begin; i < end; i++) {
       size_t p = job->prompts[i], first = scores->first[p], n = scores->first[p + 1] - first;
       const double *rewards = scores->rewards + first * scores->n_models;
@@ -154,9 +157,25 @@ static void (*best_kernel(void))(const PllmVoteTask *) {
   return pllm_core_votes_base;
 }
 
+/*
+** How many users pass by a prompt before the interrupt is polled, `work` multiply-adds each: as many as fit a piece, in
+** whole blocks, or in whole tiles where a prompt is so wide that a block would take too long.
+*/
+static size_t users_at_once(size_t work) {
+  size_t users = PIECE_WORK / (work > 0 ? work : 1), step = PLLM_VOTE_TILE;
+  if (users >= USER_BLOCK) return users / USER_BLOCK * USER_BLOCK;
+  while (step * 2 <= users) step *= 2; /* divides a block */
+  return step;
+}
+
+static size_t prompts_at_once(size_t work) {
+  size_t prompts = PIECE_WORK / (work > 0 ? work : 1);
+  return prompts > PROMPT_PIECE ? PROMPT_PIECE : prompts > 0 ? prompts : 1;
+}
+
 PllmStatus pllm_votes(const PllmScores *scores, const size_t *prompts, size_t n_prompts, const double *weights,
                       size_t users, int64_t *best, int64_t *worst, const PllmRun *run, PllmError *err) {
-  size_t models = scores->n_models, blocks = users / USER_BLOCK + 1;
+  size_t models = scores->n_models, blocks = users / USER_BLOCK + 1, step;
   Job job = {.scores = scores, .prompts = prompts, .weights = weights, .users = users, .best = best, .worst = worst};
   float *tiles = NULL;
   double *bound = NULL;
@@ -183,7 +202,12 @@ PllmStatus pllm_votes(const PllmScores *scores, const size_t *prompts, size_t n_
   job.tiles = tiles;
   job.block_bound = bound;
   job.kernel = best_kernel();
-  status = pllm_parallel(run, n_prompts, PROMPT_PIECE, votes_piece, &job, err);
+  step = users_at_once(job.max_responses * models);
+  for (status = PLLM_OK; status == PLLM_OK && job.begin < users; job.begin += step) {
+    job.end = users - job.begin < step ? users : job.begin + step;
+    status = pllm_parallel(run, n_prompts, prompts_at_once(job.max_responses * models * (job.end - job.begin)),
+                           votes_piece, &job, err);
+  }
 done:
   pllm_free_aligned(tiles);
   pllm_free(bound);

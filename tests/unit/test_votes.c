@@ -84,6 +84,8 @@ int main(void) {
       {"ragged ties", 4, 60, 300, 0, 1, 1, 1},
       {"many responses", 5, 3, 50, 1500, 1, 0, 1},
       {"a thousand responses", 5, 3, 50, 1000, 1, 0, 1},
+      {"so wide that users come in tiles", 256, 3, 75, 1000, 1, 0, 1},
+      {"so wide that nothing is estimated", 256, 2, 40, 1500, 1, 0, 1},
       {"256 models", 256, 10, 33, 8, 1, 0, 1},
       {"rewards beyond f32", 10, 20, 100, 8, 1e200, 0, 1},
       {"rewards below f32", 10, 20, 100, 8, 1e-200, 0, 1},
