@@ -204,7 +204,9 @@ void pllm_ext_scores_close(PllmExtScores *scores); /* NULL is fine */
 */
 PllmStatus pllm_ext_scores_embeddings(PllmExtScores *scores, size_t *dim, const float **matrix,
                                       const uint8_t **present, PllmError *err);
-/* The same for the prompts of the view, from the prompts table: [n_prompts][*dim].  Loaded once for this scan. */
+/* The dimension of the table's embeddings, 0 when it holds none, without loading any. */
+PllmStatus pllm_ext_scores_embedding_dim(PllmExtScores *scores, size_t *dim, PllmError *err);
+/* The embeddings of the prompts of the view, from the prompts table: [n_prompts][*dim].  Loaded once for this scan. */
 PllmStatus pllm_ext_scores_prompt_embeddings(PllmExtScores *scores, size_t *dim, const float **matrix,
                                              const uint8_t **present, PllmError *err);
 

@@ -108,6 +108,20 @@ PllmStatus pllm_ext_scores_embeddings(PllmExtScores *scores, size_t *dim, const 
   return PLLM_OK;
 }
 
+PllmStatus pllm_ext_scores_embedding_dim(PllmExtScores *scores, size_t *dim, PllmError *err) {
+  Part *part = scores->part;
+  sqlite3 *db = part->conn->db;
+  char *sql = pllm_store_sql(part->table.schema, part->table.name, "",
+                             "SELECT length(embedding) / 4 FROM $embeddings LIMIT 1");
+  sqlite3_stmt *stmt = NULL;
+  int rc = sql ? sqlite3_prepare_v2(db, sql, -1, &stmt, NULL) : SQLITE_NOMEM;
+  sqlite3_free(sql);
+  *dim = 0;
+  if (rc == SQLITE_OK && sqlite3_step(stmt) == SQLITE_ROW) *dim = (size_t)sqlite3_column_int64(stmt, 0);
+  if (rc == SQLITE_OK) rc = sqlite3_finalize(stmt);
+  return rc == SQLITE_OK ? PLLM_OK : pllm_ext_sqlite_fail(err, db, rc);
+}
+
 PllmStatus pllm_ext_scores_prompt_embeddings(PllmExtScores *scores, size_t *dim, const float **matrix,
                                              const uint8_t **present, PllmError *err) {
   Part *part = scores->part;

@@ -183,14 +183,13 @@ static PllmStatus choose_features(State *s, PllmConn *conn, PllmError *err) {
   const PllmScores *view = &s->bulk.scores->view;
   const float *matrix = NULL;
   const uint8_t *present = NULL;
-  size_t dim = 0, embedding = 0;
+  size_t dim = 0, embedding = 0, loaded = 0;
   int rewards = s->features && strcmp(s->features, "rewards") == 0;
   int embeddings = s->features && strcmp(s->features, "embedding") == 0;
   PllmStatus status = peek_dim(s, conn->db, &dim, err);
   s->task.dim = dim > 0 ? dim : view->n_models;
-  if (status != PLLM_OK || (dim == 0 && !s->features)) return status;
-  if (!rewards && (!s->features || embeddings))
-    status = pllm_ext_scores_embeddings(s->bulk.scores, &embedding, &matrix, &present, err);
+  if (status != PLLM_OK || dim == 0) return status; /* nothing to judge */
+  if (!s->features || embeddings) status = pllm_ext_scores_embedding_dim(s->bulk.scores, &embedding, err);
   if (status != PLLM_OK) return status;
   if (embeddings && embedding == 0)
     return pllm_fail(err, PLLM_INVALID, "option \"features\" is \"embedding\", but %s has none",
@@ -218,9 +217,11 @@ static PllmStatus choose_features(State *s, PllmConn *conn, PllmError *err) {
   if (!s->row) return pllm_fail_nomem(err);
   s->task.row = s->row;
   if (embeddings) {
-    for (size_t r = 0; r < view->n_responses; r++) s->row[r] = present[r] ? r : SIZE_MAX;
+    status = pllm_ext_scores_embeddings(s->bulk.scores, &loaded, &matrix, &present, err);
+    if (status != PLLM_OK) return status;
+    for (size_t r = 0; r < view->n_responses; r++) s->row[r] = loaded > 0 && present[r] ? r : SIZE_MAX;
     s->task.features_f32 = matrix;
-    s->task.dim = embedding;
+    s->task.dim = loaded > 0 ? loaded : embedding; /* unscored responses alone may have embeddings */
     s->estimate.dim_source = "the embedding has that many";
   } else {
     for (size_t r = 0; r < view->n_responses; r++) s->row[r] = SIZE_MAX;
