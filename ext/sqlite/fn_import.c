@@ -130,7 +130,12 @@ void pllm_import_bind_embedding(sqlite3_stmt *stmt, int index, const PllmEmbeddi
 /* ---- all or nothing ---- */
 
 static PllmStatus savepoint_open(Import *import, PllmError *err) {
-  PllmStatus status = pllm_import_exec(import, err, "SAVEPOINT personalllm_import");
+  sqlite3_int64 ignored;
+  /* Have the schema loaded: see force_rollback. */
+  PllmStatus status = pllm_import_integer(import, &ignored, err, "SELECT count(*) FROM main.sqlite_schema");
+  if (status != PLLM_OK) return status;
+  import->autocommit = sqlite3_get_autocommit(import->db);
+  status = pllm_import_exec(import, err, "SAVEPOINT personalllm_import");
   if (status != PLLM_OK && import->rc == SQLITE_BUSY)
     pllm_fail(err, PLLM_INVALID,
               "it writes, so it cannot run inside a statement that writes; a SELECT of its own is required");
@@ -138,19 +143,26 @@ static PllmStatus savepoint_open(Import *import, PllmError *err) {
 }
 
 /*
-** While the connection is interrupted no SQL runs, ROLLBACK TO neither, and the interrupt lasts until the SELECT that
+** While the connection is interrupted no SQL runs, ROLLBACK neither, and the interrupt lasts until the SELECT that
 ** called us has ended; in autocommit mode that would leave our savepoint open for good.  A statement that writes and
 ** meets an interrupt rolls the whole transaction back, but none can be prepared now, and those prepared before a CREATE
-** VIRTUAL TABLE have expired.  Opening a BLOB for writing runs such a statement without preparing one.
+** VIRTUAL TABLE have expired.  Opening a BLOB for writing runs such a statement without preparing one; it needs nothing
+** but a loaded schema.
 */
-static void savepoint_undo(Import *import) {
+static void force_rollback(Import *import) {
   sqlite3_blob *blob = NULL;
-  int rc;
-  if (sqlite3_get_autocommit(import->db)) return; /* SQLite has rolled back already */
-  rc = sqlite3_exec(import->db, "ROLLBACK TO personalllm_import; RELEASE personalllm_import", NULL, NULL, NULL);
-  if ((rc & 0xFF) != SQLITE_INTERRUPT) return;
   sqlite3_blob_open(import->db, "main", "sqlite_schema", "sql", 1, 1, &blob);
   sqlite3_blob_close(blob);
+}
+
+static void savepoint_undo(Import *import) {
+  int rc = SQLITE_INTERRUPT;
+  if (sqlite3_get_autocommit(import->db)) return; /* SQLite has rolled back already */
+  if (pllm_poll(&import->poll.run, NULL) == PLLM_OK)
+    rc = sqlite3_exec(import->db,
+                      import->autocommit ? "ROLLBACK" : "ROLLBACK TO personalllm_import; RELEASE personalllm_import",
+                      NULL, NULL, NULL);
+  if ((rc & 0xFF) == SQLITE_INTERRUPT) force_rollback(import);
 }
 
 /* ---- the function ---- */

@@ -17,6 +17,7 @@ typedef struct Import {
   char *embeddings, *means, *prompts, *responses, *tables; /* options, owned (pllm_free), NULL when not given */
   int ids;                                                 /* ImportIds */
   PllmReader *reader;                                      /* owned */
+  int autocommit;                                          /* the savepoint opened the transaction */
   sqlite3_int64 loaded;                                    /* lines loaded: the result */
   int rc;                                                  /* code of the SQLite call that failed, else 0 */
 } Import;

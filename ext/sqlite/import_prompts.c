@@ -508,7 +508,7 @@ static PllmStatus start_again(Prompts *p, const PllmJson *first, PllmError *err)
   p->created = p->unknown_model = p->by_order = 0;
   p->match = MATCH_NONE;
   if (status != PLLM_OK) return status;
-  status = pllm_import_exec(import, err, "ROLLBACK TO personalllm_import");
+  status = pllm_import_exec(import, err, "ROLLBACK TO personalllm_import; SELECT 1 FROM main.sqlite_schema");
   pipeline.reader = import->reader;
   if (status == PLLM_OK) status = pllm_pipeline_run(&pipeline, &import->poll.run, err);
   if (status == PLLM_OK) status = reopen(import, err);
