@@ -67,14 +67,22 @@ def votes(db, schema="main", split=None, options=None):
 
 def fresh(db, name=None, schema="main", responses="responses"):
     """Does the store answer as the tables do?  Reports when named."""
+    try:
+        good, why = same_votes(db, schema, responses), ""
+    except sqlite3.Error as e:
+        good, why = False, str(e)
+    if name:
+        ok(good, name, why)
+    return good
+
+
+def same_votes(db, schema, responses):
     option = "" if responses == "responses" else f', "responses": "{responses}"'
     good = votes(db, schema, None, "{" + option[2:] + "}") == expected(db, schema, None, "rewards", responses)
     good = good and votes(db, schema, None, '{"scores": "raw"' + option + "}") == expected(db, schema, None, "raw_rewards", responses)
     for split, in rows(db, f"SELECT DISTINCT split FROM {schema}.prompts WHERE split IS NOT NULL"):
         if rows(db, f"SELECT 1 FROM {schema}.{responses} r JOIN {schema}.prompts p USING(prompt_id) WHERE p.split = ? LIMIT 1", (split,)):
             good = good and votes(db, schema, split, "{" + option[2:] + "}") == expected(db, schema, split, "rewards", responses)
-    if name:
-        ok(good, name)
     return good
 
 
