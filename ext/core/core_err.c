@@ -7,12 +7,27 @@
 #include <stdio.h>
 #include <string.h>
 
+void pllm_text_repair(char *text) {
+  unsigned char *p = (unsigned char *)text;
+  size_t left = strlen(text);
+  while (left > 0) {
+    size_t n = pllm_core_utf8(p, left);
+    if (n == 0) {
+      *p = '?';
+      n = 1;
+    }
+    p += n;
+    left -= n;
+  }
+}
+
 PllmStatus pllm_fail(PllmError *err, PllmStatus status, const char *format, ...) {
   if (err) {
     va_list args;
     va_start(args, format);
     vsnprintf(err->text, sizeof err->text, format, args);
     va_end(args);
+    pllm_text_repair(err->text);
     err->status = status;
   }
   return status;
@@ -37,6 +52,7 @@ PllmStatus pllm_error_prefix(PllmError *err, const char *format, ...) {
     memcpy(text + n + 2, err->text, old);
     text[(size_t)n + 2 + old] = 0;
     memcpy(err->text, text, sizeof text);
+    pllm_text_repair(err->text);
   }
   return err->status;
 }

@@ -21,7 +21,10 @@ int pllm_ext_message(char **message, const char *where, const PllmError *err) {
   if (rc != SQLITE_NOMEM) {
     sqlite3_free(*message);
     *message = sqlite3_mprintf("%s: %s", where, err->text);
-    if (!*message) rc = SQLITE_NOMEM;
+    if (*message)
+      pllm_text_repair(*message);
+    else
+      rc = SQLITE_NOMEM;
   }
   return rc;
 }

@@ -48,11 +48,11 @@ static PllmStatus take_row(sqlite3_stmt *stmt, const char *const *names, int n, 
     found[b] = 1;
     if (!is_number(stmt, 1, &mean[b]))
       return pllm_fail(err, PLLM_INVALID, "reward_models has no finite number as mean of \"%.80s\"", names[b]);
-    if (!is_number(stmt, 2, &sd[b]) || !(sd[b] > 0))
-      return pllm_fail(err, PLLM_INVALID, "reward_models has %s as sd of \"%.80s\"; a number above 0 is required",
-                       sqlite3_column_type(stmt, 2) == SQLITE_NULL ? "NULL"
-                                                                   : (const char *)sqlite3_column_text(stmt, 2),
-                       names[b]);
+    if (!is_number(stmt, 2, &sd[b]) || !(sd[b] > 0)) {
+      const char *text = (const char *)sqlite3_column_text(stmt, 2);
+      return pllm_fail(err, PLLM_INVALID, "reward_models has %.40s as sd of \"%.80s\"; a number above 0 is required",
+                       text ? text : "NULL", names[b]);
+    }
     break;
   }
   return PLLM_OK;

@@ -61,7 +61,9 @@ int pllm_store_error(StoreVtab *table, int rc, const char *format, ...) {
   sqlite3_free(table->base.zErrMsg);
   table->base.zErrMsg = text ? sqlite3_mprintf("%s: %s", table->name, text) : NULL;
   sqlite3_free(text);
-  return table->base.zErrMsg ? rc : SQLITE_NOMEM;
+  if (!table->base.zErrMsg) return SQLITE_NOMEM;
+  pllm_text_repair(table->base.zErrMsg);
+  return rc;
 }
 
 int pllm_store_sqlite_error(StoreVtab *table, int rc) {

@@ -171,7 +171,8 @@ static int bind_scores(ResponsesVtab *table, sqlite3_value **argv, sqlite3_stmt 
     PllmStatus status = pllm_scores_unpack(sqlite3_column_blob(old, 3), (size_t)sqlite3_column_bytes(old, 3), n,
                                            s.old, s.old_known, &s.old_all, &err);
     if (status != PLLM_OK) {
-      pllm_error_prefix(&err, "its shadow tables are damaged");
+      pllm_error_prefix(&err, "its shadow tables are damaged: prompt_id %lld, position %lld",
+                        (long long)sqlite3_column_int64(old, 0), (long long)sqlite3_column_int64(old, 1));
       return fail(store, status, &err);
     }
   }

@@ -52,6 +52,9 @@ PllmStatus pllm_fail_nomem(PllmError *err);
 /* Put "where: " in front of the text of a failed *err, clipping the end if need be.  Returns err->status. */
 PllmStatus pllm_error_prefix(PllmError *err, const char *format, ...) PLLM_PRINTF(2, 3);
 
+/* Put '?' for every byte of a message that is not valid UTF-8: a quoted BLOB, a character that clipping cut in two. */
+void pllm_text_repair(char *text);
+
 /*
 ** Memory.  Every allocation of the core goes through these hooks (defaults: malloc, realloc, free), so that a
 ** host can count, limit or fail them.  realloc and free accept NULL.  Worker threads never allocate.

@@ -26,6 +26,12 @@ static void test_errors(void) {
   tap_check(strncmp(err.text, "line 7: xxx", 11) == 0, "a prefix goes in front of a long text");
   tap_check(pllm_fail_nomem(&err) == PLLM_NOMEM && strcmp(err.text, "out of memory") == 0,
             "out of memory has one text");
+  pllm_fail(&err, PLLM_INVALID, "%.4s|\xff\xc3", "abc\xc3\xa9");
+  tap_check(strcmp(err.text, "abc?|??") == 0,
+            "bytes that are no UTF-8, as of a clipped character, become question marks");
+  pllm_fail(&err, PLLM_INVALID, "h\xc3\xa9 \xe2\x82\xac");
+  pllm_error_prefix(&err, "\xf0\x9f\x99\x82");
+  tap_check(strcmp(err.text, "\xf0\x9f\x99\x82: h\xc3\xa9 \xe2\x82\xac") == 0, "valid text stays");
 }
 
 typedef struct Sum {
