@@ -2,8 +2,8 @@
 ** core_json.c: the only file that sees cJSON.
 **
 ** cJSON stops at the first byte it does not like without saying so, cuts strings at an escaped U+0000 and passes
-*invalid
-** UTF-8 through; so the text is checked first.  Its global error pointer is never used (it is not thread-safe).
+** invalid UTF-8 through; so the text is checked first.  Its global error pointer is never used (it is not
+** thread-safe).
 */
 #include "core_int.h"
 

@@ -2,16 +2,13 @@
 ** core_neighbors.c: exact cosine top-k join.
 **
 ** Candidates are scaled to length 1 in f32 and packed into panels of 32 (dimension by dimension); a worker packs
-*eight queries
-** likewise, multiplies panels slice by slice (BLIS-style: a candidate slice of 16 KB is reused by all query panels),
-*and
-** keeps per query a list of what may still be among the k best.
+** eight queries likewise, multiplies panels slice by slice (BLIS-style: a candidate slice of 16 KB is reused by all
+** query panels), and keeps per query a list of what may still be among the k best.
 **
 ** The margin.  Scaling and rounding give each element a relative error of at most 2^-23; a sum of dim products adds
 ** dim*2^-24 of sum|q||c| <= 1 (Cauchy-Schwarz).  So an estimate is within E = 1.05*(dim + 8)*2^-24 of the exact
-*cosine, and a
-** candidate whose estimate is more than 2E below the k-th best estimate cannot be among the k best.  All others are
-** decided by the canonical similarity.
+** cosine, and a candidate whose estimate is more than 2E below the k-th best estimate cannot be among the k best.
+** All others are decided by the canonical similarity.
 */
 #include "core_neighbors.h"
 #include "core_simd.h"

@@ -12,8 +12,7 @@
 
 /*
 ** dots[query][32] += sum over depth of queries[d][8] * candidates[d][32], for 8 queries.  Both panels and dots are
-*64-byte
-** aligned; dots rows are `stride` floats apart.
+** 64-byte aligned; dots rows are `stride` floats apart.
 */
 typedef void PllmNeighborKernel(const float *queries, const float *candidates, size_t depth, float *dots,
                                 size_t stride);

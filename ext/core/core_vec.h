@@ -1,7 +1,6 @@
 /*
 ** core_vec.h: the few vector operations that the hand-tiled f32 kernels need, for whatever instruction set the file
-*that
-** includes this is compiled for (the Makefile compiles one kernel source several times).
+** that includes this is compiled for (the Makefile compiles one kernel source several times).
 **
 ** A PllmVec holds PLLM_VEC_LANES floats.  These kernels only ever make estimates with a proven error bound: what they
 ** cannot decide is decided by the canonical f64 utility, so it does not matter that some sets fuse the multiply-add.

@@ -2,13 +2,11 @@
 ** core_votes.c: population choice, fused: utilities, argmax, argmin and tally in one pass over the scores.
 **
 ** The margin.  For a user with W = sum|w_b| and a prompt with S = max|s|, an f32 utility of B models differs from the
-*exact
-** one by at most W*S*(B+4)*2^-24 (two conversions, B products and sums, first order; the 1.05 below covers the rest),
-*and
-** the tag in its k lowest bits moves it by at most 2^(k-23) of itself.  With E the sum of both, two utilities whose
-** estimates differ by more than 2E are ordered alike by the exact and by the canonical f64 utility, whose own error
-*of
-** B*2^-53 is far inside the slack.  Blocks where W, S or W*S leaves f32's comfortable range get no estimate.
+** exact one by at most W*S*(B+4)*2^-24 (two conversions, B products and sums, first order; the 1.05 below covers the
+** rest), and the tag in its k lowest bits moves it by at most 2^(k-23) of itself.  With E the sum of both, two
+** utilities whose estimates differ by more than 2E are ordered alike by the exact and by the canonical f64 utility,
+** whose own error of B*2^-53 is far inside the slack.  Blocks where W, S or W*S leaves f32's comfortable range get no
+** estimate.
 */
 #include "core_votes.h"
 #include "core_simd.h"

@@ -2,10 +2,10 @@
 ** core_votes_kernel.h: the body of the vote kernel, compiled once per instruction set (core_votes_*.c).
 **
 ** Users lie across the lanes; responses go through eight accumulators at a time, so that each weight is loaded once
-*for
-** eight multiply-adds and no utility ever leaves the registers.  Every utility carries its response's number in its
-** lowest mantissa bits, so one max keeps value and argmax together; the runner-up is kept beside it, and a lane whose
-** lead is below the margin (twice the error bound of two f32 utilities, see core_votes.c) is handed back undecided.
+** for eight multiply-adds and no utility ever leaves the registers.  Every utility carries its response's number in
+** its lowest mantissa bits, so one max keeps value and argmax together; the runner-up is kept beside it, and a lane
+** whose lead is below the margin (twice the error bound of two f32 utilities, see core_votes.c) is handed back
+** undecided.
 */
 #include "core_simd.h"
 #include "core_vec.h"

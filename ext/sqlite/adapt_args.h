@@ -15,8 +15,7 @@ typedef struct PllmExtTrailing {
 } PllmExtTrailing;
 
 /* Sort argv[first..argc) into options (TEXT) and model (BLOB), in either order; NULL is absent.  Anything else, or
-*two
-** of one kind, is PLLM_INVALID naming the argument. */
+** two of one kind, is PLLM_INVALID naming the argument. */
 PllmStatus pllm_ext_trailing(int argc, sqlite3_value **argv, int first, PllmExtTrailing *trailing, PllmError *err);
 
 /* How many values a row of this form has, and their names: chosen, rejected | choice_set, features, feedback |
@@ -39,8 +38,7 @@ void pllm_ext_rows_close(PllmExtRows *rows);
 
 /*
 ** Add the row values[pllm_ext_form_columns(form)] to feedback, or, where it says nothing, leave feedback alone and
-*set
-** *skipped:
+** set *skipped:
 **   pairs    chosen or rejected is NULL;
 **   ratings  features is NULL (the response's scores are not known);
 **   choices  all three are NULL (a user without history in an outer join).

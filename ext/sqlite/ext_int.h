@@ -35,8 +35,7 @@ void pllm_ext_conn_unref(void *conn); /* a destructor for create_function_v2 and
 /*
 ** Interrupt polling for a bulk job.  SQLite 3.40 has no sqlite3_is_interrupted, but stepping any statement on the
 ** interrupted connection fails with SQLITE_INTERRUPT, so a prepared SELECT 1 is stepped (61 ns).  Open before the
-*job,
-** close after it: a statement that outlived it would block sqlite3_close.
+** job, close after it: a statement that outlived it would block sqlite3_close.
 */
 typedef struct PllmExtPoll {
   PllmRun run; /* pass &poll.run to the core */
@@ -141,8 +140,7 @@ const char *pllm_ext_text_argument(sqlite3_context *context, const char *where, 
 int pllm_ext_options_argument(sqlite3_context *context, const char *where, sqlite3_value *value, PllmOption *options,
                               size_t count);
 
-/* ---- ext_name.c: table names as arguments -----------------------------------------------------------------------
- */
+/* ---- ext_name.c: table names as arguments -------------------------------------------------------------------- */
 
 /* A resolved table or view.  quoted is "schema"."name", ready to paste into SQL. */
 typedef struct PllmExtTable {
@@ -152,9 +150,8 @@ void pllm_ext_table_free(PllmExtTable *table);
 
 /*
 ** Parse an SQL identifier (bare, "quoted", [quoted] or `quoted`), optionally schema.name, and find it as SQLite
-*would:
-** temp, main, then attached databases in order; near != NULL names a schema to look in first.  PLLM_INVALID when the
-** text is no identifier or there is no such table or view.
+** would: temp, main, then attached databases in order; near != NULL names a schema to look in first.  PLLM_INVALID
+** when the text is no identifier or there is no such table or view.
 */
 PllmStatus pllm_ext_table_find(sqlite3 *db, const char *text, const char *near, PllmExtTable *table, PllmError *err);
 
@@ -219,8 +216,7 @@ PllmStatus pllm_ext_split_find(const PllmExtScores *scores, const char *split, i
 /* Is prompt p of the view within the split that pllm_ext_split_find gave? */
 #define PLLM_EXT_IN_SPLIT(scores, p, index) ((index) == PLLM_EXT_SPLIT_ALL || (scores)->view.split[p] == (index))
 
-/* ---- ext_tvf.c: table-valued functions ----------------------------------------------------------------------------
- */
+/* ---- ext_tvf.c: table-valued functions ------------------------------------------------------------------------- */
 
 /* One scan of a table-valued function; see PllmTvf. */
 typedef struct PllmTvfCursor {

@@ -2,13 +2,12 @@
 ** ext_scores.c: the columnar score store that bulk jobs read, cached on the connection.
 **
 ** A store is all of one persona_responses table, raw or standardised, loaded from its narrow shadow table in one
-*scan.
+** scan.
 ** S1  It is found again by schema, table, stamp (ext_store.h) and, when standardised, the very means and sds: a stamp
 **     names one contents, so whatever happened in between (commits elsewhere, rollback, VACUUM, another file attached
 **     under the same name), an equal stamp means an equal store.
 ** S2  The stamp is read by a statement that stays open until the scan ends.  So stamp, scores and embeddings come
-*from
-**     one snapshot, also for an attached database in autocommit mode, where each statement would have its own.
+**     from one snapshot, also for an attached database in autocommit mode, where each statement would have its own.
 ** S3  Stores are counted: a scan keeps the one it began with, the cache the most recently used ones (at most
 **     CACHE_STORES, and beyond the newest at most CACHE_BYTES together).  A store of a table whose contents have
 **     changed leaves the cache before its successor is loaded.

@@ -162,7 +162,7 @@ PllmStatus pllm_ext_norms(sqlite3 *db, const char *schema, const char *const *na
 /*
 ** The module of a kind.  xIntegrity (PRAGMA integrity_check reaches into the table) came with SQLite 3.44; an older
 ** library never looks at the slot behind the ones it knows, so it may be there whatever headers this is compiled
-*with.
+** with.
 */
 typedef struct StoreModule {
   sqlite3_module module;

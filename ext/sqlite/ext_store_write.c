@@ -2,8 +2,7 @@
 ** ext_store_write.c: how rows of the persistent tables are written.
 **
 ** Everything is checked before anything is written, and the narrow row, the only one that can violate a constraint,
-*is
-** written first.  So a failing xUpdate leaves nothing behind even where SQLite opens no statement journal (a
+** is written first.  So a failing xUpdate leaves nothing behind even where SQLite opens no statement journal (a
 ** single-row INSERT), which is also what SQLITE_VTAB_CONSTRAINT_SUPPORT promises.
 */
 #include "ext_store.h"

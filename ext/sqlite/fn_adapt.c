@@ -13,8 +13,8 @@
 **   A2  Vectors are BLOBs of f64, or of f32 where options say "type":"f32" or "dim", or JSON text.  A BLOB that looks
 **       like misread f32 is refused.  All rows of a group have one dimension.
 **   A3  choice_set INTEGER identifies one showing; feedback is 'best', 'worst' or NULL; a NULL in features, an
-*unknown
-**       word and a second 'best' or 'worst' of a set are errors naming the set.  Rows of a set need not be adjacent.
+**       unknown word and a second 'best' or 'worst' of a set are errors naming the set.  Rows of a set need not be
+**       adjacent.
 **   A4  Rows that say nothing at all are skipped, as aggregates do: a pair with a NULL side, a rating with NULL
 **       features, a choice row with NULL in all three (a user without history in an outer join).  A choice without
 **       feedback or a rating of NULL is a response that was shown but not labelled.
@@ -22,8 +22,7 @@
 **   A6  In the trailing arguments, in either order, TEXT is options, a BLOB is a model and NULL is absent.  They are
 **       the same on every row of a group.  They are decoded once, and compared by length and bytes after that.
 **   A7  Equal rows give equal bits in any order, except that half_life counts rows for pairs and ratings: their age
-*is
-**       the order in which SQLite hands them over, so use an ordered window (or, from SQLite 3.44, an ordered
+**       is the order in which SQLite hands them over, so use an ordered window (or, from SQLite 3.44, an ordered
 **       aggregate); without one the order is SQLite's choice.  For choice sets the age is the order of their keys.
 **   A8  As window functions, rows that leave the frame are really forgotten: every row's value is that of the
 **       aggregate over its frame, to the bit.

@@ -3,7 +3,7 @@
 **
 **   persona_reward(weights, features) -> REAL
 **     R1  The canonical utility: sum_b weights[b]*features[b] in position order, every product and sum rounded to
-*f64.
+**         f64.
 **     R2  weights is f64 (or JSON); its length fixes the dimension and tells an f32 feature BLOB from an f64 one.
 **   persona_vector(x [, from] [, to]) -> BLOB
 **     R3  x is JSON text or a vector BLOB; from = 'f64' | 'f32' says what a BLOB is, to what is wanted (default: from

@@ -1,8 +1,7 @@
 /*
 ** vt_adapt.c: adapt to every user of a table at once.
 **
-**   persona_adapt(source [, model] [, options]) -> (user_id INTEGER, weights BLOB), hidden: source, model, options,
-*skipped
+**   persona_adapt(source [, model] [, options]) -> (user_id INTEGER, weights BLOB), hidden: source, model, options, skipped
 **
 **   CREATE TABLE adapted AS SELECT * FROM persona_adapt('history');
 **   SELECT * FROM persona_adapt('history', '{"method": "bradley_terry"}');
@@ -11,8 +10,7 @@
 **       (user_id, chosen, rejected) or (user_id, features, rating); other columns are ignored.  A source
 **       that has the columns of several forms is refused: a view can show those of one.
 **   P2  weights are, to the bit, what adapt_user_choices, adapt_user or adapt_user_ratings gives over the user's
-*rows,
-**       NULL where that is NULL; for any number of threads.
+**       rows, NULL where that is NULL; for any number of threads.
 **   P3  One row per user_id, in ascending order.  user_id is an integer on every row.  All users' features have one
 **       dimension, so that the result is a population.
 **   P4  Options are those of the aggregates, as the argument `options` or, when no model is needed, as the second
@@ -24,8 +22,7 @@
 **
 ** How it works: the source is read once, sorted by user_id by SQLite, in chunks of at most CHUNK_USERS users or
 ** CHUNK_NUMBERS feature numbers (one user's rows are always together), each chunk is adapted on all threads.  Memory
-*is
-** bounded by a chunk, or by the largest user.  sqlite3_interrupt() is noticed between rows and within a chunk.
+** is bounded by a chunk, or by the largest user.  sqlite3_interrupt() is noticed between rows and within a chunk.
 */
 #include "adapt_args.h"
 

@@ -5,18 +5,14 @@
 **   -> (query_id, rank, id, similarity), rank from 1, queries in the order of (part, id), most similar first
 **
 ** R1  candidates and queries name tables or views (id INTEGER, embedding [, part]).  Embeddings are f32 BLOBs or JSON
-*text
-**     (option "type":"f64" reads BLOBs as f64); they are compared as f32.  All have one dimension.
+**     text (option "type":"f64" reads BLOBs as f64); they are compared as f32.  All have one dimension.
 ** R2  Where both have a column part, a query sees only the candidates of its part: candidates are restricted before
-*the
-**     top-k.  A query whose part is NULL, or a queries table without part, sees all candidates.
+**     the top-k.  A query whose part is NULL, or a queries table without part, sees all candidates.
 ** R3  Rows whose embedding is NULL are skipped and counted in `skipped`.  An id that is no integer, or stands twice
-*in a
-**     part, is an error.
+**     in a part, is an error.
 ** R4  Option "exclude_same_id":true leaves out the candidate that has the query's id.
 ** R5  A query gets min(k, candidates) rows.  Equal similarities come in the order of the candidates' (part, id).  A
-*zero
-**     vector has similarity 0 with everything.
+**     zero vector has similarity 0 with everything.
 ** R6  Similarities are canonical (neighbors.h): the same on every machine, for any number of threads.
 ** Memory: twice the candidates' embeddings, and a few thousand queries at a time.
 */

@@ -13,8 +13,7 @@
 **   P1  Persistent, transactional, INNOCUOUS; conflict clauses, rename, drop, VACUUM work as for an ordinary table.
 **   P2  Equality and ranges on prompt_id are pushed down, never with omit; ORDER BY prompt_id costs no sort.
 **   P3  prompt_id takes integers as a column of INTEGER affinity does, the text columns take text and numbers; BLOBs
-*in
-**       text columns, and anything but a finite vector of the table's dimension as embedding, are errors.
+**       in text columns, and anything but a finite vector of the table's dimension as embedding, are errors.
 **   P4  The dimension is that of the embeddings there are: when all are gone another may begin.
 ** Storage: see ext_store.h; the narrow table is T_rows(prompt_id, split, source).
 */

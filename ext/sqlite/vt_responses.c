@@ -15,11 +15,10 @@
 **   <name>       REAL     for each reward model: its raw score
 **
 **   R1  Names: SQL identifiers, 1 to 256, compared without case; none is a column above or user_id, weights, turn,
-*rowid.
+**       rowid.
 **   R2  mean and sd come from the ordinary table reward_models of the same schema, matched by name without case, read
 **       once by every statement that reads `rewards`.  CREATE makes that table (mean 0, sd 1) when the schema has
-*none
-**       and leaves an existing one alone.  A missing name, a mean or sd that is no number, sd <= 0: errors.
+**       none and leaves an existing one alone.  A missing name, a mean or sd that is no number, sd <= 0: errors.
 **   R3  rewards and raw_rewards are NULL until every score is known; partial scores show in their columns.
 **   W1  Scores are written as raw_rewards or as the reward models' columns; both must agree where both are given.
 **   W2  rewards is ignored beside them, so INSERT ... SELECT * copies; alone it is an error.
@@ -31,8 +30,7 @@
 **   W7  Conflict clauses work on response_id and on (prompt_id, position).
 ** Equality and ranges on response_id, prompt_id and position are pushed down, never with omit; ORDER BY on them costs
 ** no extra sort.  Storage: see ext_store.h; the narrow table is T_scores(response_id, prompt_id, position, model,
-*raw)
-** with raw as packed by store.h.
+** raw) with raw as packed by store.h.
 */
 #include "vt_responses.h"
 

@@ -2,14 +2,12 @@
 ** adapt.h: estimate one user's weights from a few feedbacks.
 **
 ** Feedback comes in one of three forms: preferences between two responses, choice sets (everything that was shown,
-*with
-** the best and the worst marked), ratings.  An estimator turns the feedback of one user into a weight vector in the
-** space of the features, so that the canonical utility of weights and features ranks responses for that user.
+** with the best and the worst marked), ratings.  An estimator turns the feedback of one user into a weight vector in
+** the space of the features, so that the canonical utility of weights and features ranks responses for that user.
 **
 ** Rules that hold for every method:
 **   - equal rows give equal bits in whatever order they were added (half_life on pairs and ratings excepted: there
-*the
-**     order of adding is the age);
+**     the order of adding is the age);
 **   - features times a constant c > 0 change no ranking, and neither 1e300 nor 1e-300 overflows;
 **   - rows without a label say nothing: only such rows give the method's answer to no feedback at all.
 */
@@ -61,8 +59,7 @@ typedef struct PllmAdaptOptions {
 
 /*
 ** Parse JSON text (NULL: all defaults) for a form into *options.  PLLM_INVALID for what pllm_options_parse refuses
-*and
-** for a method or option that does not go with the form or method.  O(bytes).
+** and for a method or option that does not go with the form or method.  O(bytes).
 */
 PllmStatus pllm_adapt_options(PllmForm form, const char *text, size_t bytes, PllmAdaptOptions *options,
                               PllmError *err);

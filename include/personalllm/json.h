@@ -26,9 +26,8 @@ typedef enum PllmJsonType {
 
 /*
 ** Parse text[bytes] (UTF-8, one value, white space around it).  PLLM_INVALID names the byte offset; an embedded
-*U+0000,
-** raw or escaped, and invalid UTF-8 are refused too, as they would be cut or passed through silently.  Thread-safe.
-** *json is freed with pllm_json_free.  O(bytes).
+** U+0000, raw or escaped, and invalid UTF-8 are refused too, as they would be cut or passed through silently.
+** Thread-safe. *json is freed with pllm_json_free.  O(bytes).
 */
 PllmStatus pllm_json_parse(const char *text, size_t bytes, PllmJson **json, PllmError *err);
 void pllm_json_free(PllmJson *json);
@@ -89,10 +88,8 @@ typedef struct PllmOption {
 
 /*
 ** Parse text[bytes] as an object of known options and store each given one.  PLLM_INVALID for anything else: no
-*object,
-** an unknown name (the known ones are listed), one given twice, a wrong type or range.  On failure nothing is owned
-*by
-** the caller.  null as a value means absent.  O(options given x options known).
+** object, an unknown name (the known ones are listed), one given twice, a wrong type or range.  On failure nothing is
+** owned by the caller.  null as a value means absent.  O(options given x options known).
 */
 PllmStatus pllm_options_parse(const char *text, size_t bytes, PllmOption *options, size_t count, PllmError *err);
 

@@ -14,10 +14,8 @@ extern "C" {
 
 /*
 ** The canonical similarity of two f32 vectors, in f64: products are exact, they are added into 16 partial sums
-*(element i
-** into sum i mod 16), these are added in order, and the result is divided by the product of the two lengths, computed
-*the same
-** way.  0 when either vector is zero.  O(dim).
+** (element i into sum i mod 16), these are added in order, and the result is divided by the product of the two
+** lengths, computed the same way.  0 when either vector is zero.  O(dim).
 */
 double pllm_cosine(const float *a, const float *b, size_t dim);
 
@@ -26,8 +24,7 @@ typedef struct PllmNeighbors PllmNeighbors;
 
 /*
 ** Pack candidates[count][dim] (borrowed: they stay readable until the free).  O(count x dim) time, and as much memory
-*again
-** as the candidates take.  NULL with *err set when out of memory.
+** again as the candidates take.  NULL with *err set when out of memory.
 */
 PllmNeighbors *pllm_neighbors_new(const float *candidates, size_t count, size_t dim, PllmError *err);
 void pllm_neighbors_free(PllmNeighbors *neighbors);
@@ -40,10 +37,8 @@ typedef struct PllmNeighbor {
 /*
 ** For each of queries[n][dim] the k most similar of the candidates [begin, end), best first, into found[n][k]; equal
 ** similarities keep the candidates' order.  same (may be NULL) gives for each query a candidate to leave out, or
-*SIZE_MAX.
-** Estimated in f32 by a tiled kernel and decided by the canonical similarity, so that the answer is the same on every
-*machine
-** and for any number of threads.  O(n x (end - begin) x dim); 1 <= k <= PLLM_MAX_NEIGHBORS.
+** SIZE_MAX. Estimated in f32 by a tiled kernel and decided by the canonical similarity, so that the answer is the
+** same on every machine and for any number of threads.  O(n x (end - begin) x dim); 1 <= k <= PLLM_MAX_NEIGHBORS.
 */
 PllmStatus pllm_neighbors_find(const PllmNeighbors *neighbors, size_t begin, size_t end, const float *queries,
                                size_t n, const size_t *same, size_t k, PllmNeighbor *found, const PllmRun *run,

@@ -32,10 +32,9 @@ PllmStatus pllm_poll(const PllmRun *run, PllmError *err);
 /*
 ** Call body(arg, begin, end, worker) for consecutive pieces [begin, end) of 0..count, each at most chunk long
 ** (chunk >= 1), on up to pllm_run_threads(run) threads.  Pieces go out in order but finish in any order: a body
-*writes
-** only to what belongs to its own piece or to its worker's scratch, and never allocates.  Choose chunk so that a
-** piece takes well under 50 ms: it is the interrupt's grain.  Threads live only as long as the call; when none
-** can be started the calling thread does all the work.  On interruption the pieces already handed out finish.
+** writes only to what belongs to its own piece or to its worker's scratch, and never allocates.  Choose chunk so that
+** a piece takes well under 50 ms: it is the interrupt's grain.  Threads live only as long as the call; when none can
+** be started the calling thread does all the work.  On interruption the pieces already handed out finish.
 */
 PllmStatus pllm_parallel(const PllmRun *run, size_t count, size_t chunk,
                          void (*body)(void *arg, size_t begin, size_t end, int worker), void *arg, PllmError *err);

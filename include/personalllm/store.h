@@ -22,16 +22,14 @@ size_t pllm_scores_pack(const double *raw, const uint8_t *known, size_t n_models
 
 /*
 ** Unpack into raw[n_models] and known[n_models]; *all is set when every score is known.  PLLM_CORRUPT for a length
-*that
-** fits no form or a known score that is not finite.  O(B).
+** that fits no form or a known score that is not finite.  O(B).
 */
 PllmStatus pllm_scores_unpack(const void *bytes, size_t length, size_t n_models, double *raw, uint8_t *known,
                               int *all, PllmError *err);
 
 /*
 ** out[b] = (raw[b] - mean[b]) / sd[b] (facts 1.6), for n rows of n_models; out may be raw.  PLLM_INVALID when a
-*result
-** overflows; *row then says which row (row may be NULL).  O(n B).
+** result overflows; *row then says which row (row may be NULL).  O(n B).
 */
 PllmStatus pllm_scores_normalize(const double *raw, const double *mean, const double *sd, size_t n, size_t n_models,
                                  double *out, size_t *row, PllmError *err);
