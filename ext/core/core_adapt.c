@@ -155,8 +155,8 @@ static PllmStatus prepare(PllmAdapter *a, const PllmAdaptOptions *o, const PllmF
 }
 
 /*
-** Gaussian prior: w ~ N(0, b^2/dim) with b from {1/2, 1, ..., 256} (option sharpness: that one), so that b is the spread of
-** utilities.  The mean over b of the maximum divided by b, weighted by its Laplace evidence.
+** Gaussian prior: w ~ N(0, b^2/dim) with b from {1/2, 1, ..., 256} (option sharpness: that one), so that b is the
+** spread of utilities.  The mean over b of the maximum divided by b, weighted by its Laplace evidence.
 */
 static void gaussian_mean(const PllmAdaptOptions *o, PllmFit *fit, double *w) {
   enum { SCALES = 10 };

@@ -39,8 +39,8 @@ int pllm_feedback_exponent(const PllmFeedback *feedback);
 double pllm_age_weight(double age, double half_life);
 
 /*
-** The way out of a long estimate: estimators ask pllm_stopped between pieces of work of a few milliseconds, and give up
-** when it says so.  What they have written by then is never shown.
+** The way out of a long estimate: estimators ask pllm_stopped between pieces of work of a few milliseconds, and give
+** up when it says so.  What they have written by then is never shown.
 */
 typedef struct PllmStop {
   atomic_int *flag;   /* shared by all threads of a job */

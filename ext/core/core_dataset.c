@@ -1,10 +1,11 @@
 /*
 ** core_dataset.c: one line of the published data set as a record.
 **
-** R1  A response is there when its key response_i is; its text may be null.  Numbers run from 1 without gaps: a missing
-**     response_i before another one, or beside a response_i_... that is not null, is an error (it is a mistyped key).
-** R2  A response of which nothing is known (text, model, scores, embedding all null) is no response, as columnar files
-**     fill what is missing with null.
+** R1  A response is there when its key response_i is; its text may be null.  Numbers run from 1 without gaps: a
+**     missing response_i before another one, or beside a response_i_... that is not null, is an error (it is a
+**     mistyped key).
+** R2  A response of which nothing is known (text, model, scores, embedding all null) is no response, as columnar
+**     files fill what is missing with null.
 ** R3  Scores may be null or missing, one by one.  A score of an unknown reward model is an error.
 ** R4  A key given twice is an error.  Keys outside the schema are ignored.
 */

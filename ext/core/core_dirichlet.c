@@ -8,7 +8,8 @@
 ** D2  Attempt a = 0, 1, ... of component b reads two philox blocks (see random.h for seed, purpose and id):
 **     counter {id, b / 2, 2a} and {id, b / 2, 2a + 1}; even b uses words 0 and 1 (low, high), odd b words 2 and 3.
 **     The first block's 64 bits give u in (0, 1) (low 52 bits) and c (high 12 bits); v = (c + f) / 4096 with f in
-**     (0, 1) from the second block's low 52 bits.  So c alone bounds v from above, and the second block is seldom needed.
+**     (0, 1) from the second block's low 52 bits.  So c alone bounds v from above, and the second block is seldom
+**     needed.
 ** D3  alpha <= 1 (the sampler that numpy uses, in log space): X^alpha is proposed uniform up to 1 - alpha and
 **     with an exponential tail beyond, which accepts Gamma(1 + alpha) >= .885 of the attempts:
 **       u <= 1 - alpha:  y = 0,                       t = u
@@ -265,8 +266,8 @@ static void gather_shape(Gathered *g, int j, const PllmShape *s) {
   g->slope[j] = s->slope;
 }
 
-/* One attempt of `count` (at most PLLM_BLOCK) lanes, all small or all large.  Accepted logarithms go to the tile, rejected
-** lanes to `rejected` (which may be `list`); returns their number. */
+/* One attempt of `count` (at most PLLM_BLOCK) lanes, all small or all large.  Accepted logarithms go to the tile,
+** rejected lanes to `rejected` (which may be `list`); returns their number. */
 static size_t attempt_lanes(Tile *t, uint32_t attempt, const uint32_t *list, size_t count, uint32_t *rejected) {
   PllmPhiloxBlock block;
   Gathered *g = &t->g;

@@ -1,9 +1,9 @@
 /*
-** core_evaluate.c: judging estimates against the users' true utilities, fused: utilities, choices, pairs and sums in one
-** pass, nothing per (user, prompt) ever stored.
+** core_evaluate.c: judging estimates against the users' true utilities, fused: utilities, choices, pairs and sums in
+** one pass, nothing per (user, prompt) ever stored.
 **
-** Users come in tiles whose weights stay in the first-level cache, prompts in blocks whose features fit the second; a tile
-** keeps its sums between blocks, in prompt order.  The kernel is in core_evaluate_kernel.h.
+** Users come in tiles whose weights stay in the first-level cache, prompts in blocks whose features fit the second; a
+** tile keeps its sums between blocks, in prompt order.  The kernel is in core_evaluate_kernel.h.
 */
 #include "core_evaluate.h"
 #include "core_simd.h"

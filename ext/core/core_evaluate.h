@@ -41,8 +41,8 @@ typedef struct PllmJudgeTask {
 } PllmJudgeTask;
 
 /*
-** Of one user's pairs of n responses, utilities t and e `stride` apart: *strict, those the truth orders, and *right, twice
-** those that the estimate orders alike plus those that it does not order.  scratch is [4n].
+** Of one user's pairs of n responses, utilities t and e `stride` apart: *strict, those the truth orders, and *right,
+** twice those that the estimate orders alike plus those that it does not order.  scratch is [4n].
 */
 void pllm_core_judge_pairs(const double *t, const double *e, size_t n, size_t stride, double *scratch, double *strict,
                            double *right);

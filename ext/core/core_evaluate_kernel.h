@@ -1,8 +1,8 @@
 /*
 ** core_evaluate_kernel.h: the body of the evaluation kernel, compiled once per instruction set (core_evaluate_*.c).
 **
-** Users lie across the lanes; each lane computes the canonical utilities of its user (products and sums in position order,
-** never fused), so every comparison is the canonical one by construction and all variants give the same bits.
+** Users lie across the lanes; each lane computes the canonical utilities of its user (products and sums in position
+** order, never fused), so every comparison is the canonical one by construction and all variants give the same bits.
 */
 #include "core_evaluate.h"
 #include "core_simd.h"
@@ -43,7 +43,7 @@ static PLLM_INLINE void utilities(const double *weights, const double *features,
   }
 }
 
-/* Pairs that the truth orders, and among them 2 for each that the estimate orders alike, 1 for one it does not order. */
+/* Pairs that the truth orders, and of them 2 for each that the estimate orders alike, 1 for one it does not order. */
 static PLLM_INLINE void pairs(const Vec *t, const Vec *e, const size_t n, Vec *strict, Vec *right) {
   const Vec one = (Vec){0} + 1.0;
   UNROLLED

@@ -1,9 +1,10 @@
 /*
 ** core_evaluate_pairs.c: how many of a wide prompt's pairs an estimate orders as the truth does, in n log n.
 **
-** Knight, "A computer method for calculating Kendall's tau with ungrouped data", JASA 61 (1966).  Sorted by the truth, and
-** by the estimate where the truth is equal, exactly the pairs that the two order oppositely are inversions of the
-** estimate; a merge sort counts them.  All counts are whole numbers, so the result is that of the plain double loop.
+** Knight, "A computer method for calculating Kendall's tau with ungrouped data", JASA 61 (1966).  Sorted by the
+** truth, and by the estimate where the truth is equal, exactly the pairs that the two order oppositely are inversions
+** of the estimate; a merge sort counts them.  All counts are whole numbers, so the result is that of the plain double
+** loop.
 */
 #include "core_evaluate.h"
 #include "core_simd.h"

@@ -3,8 +3,8 @@
 **
 ** With u = x.w the terms are log sigma(u_a - u_b) for a pair (Bradley-Terry), and for a set S with best i and worst j
 **   log exp(u_i)/sum_S exp(u)  +  log exp(-u_j)/sum_{S without i} exp(-u)
-** (Marley and Louviere's maxdiff choice, best first).  Only exp and log of core_math.h and + - * / sqrt are used: the same bits
-** everywhere.
+** (Marley and Louviere's maxdiff choice, best first).  Only exp and log of core_math.h and + - * / sqrt are used: the
+** same bits everywhere.
 */
 #include "core_fit.h"
 #include "core_math.h"

@@ -31,8 +31,9 @@ size_t pllm_fit_bytes(size_t rows, size_t dim);
 void pllm_fit_init(PllmFit *fit, const PllmEvidence *evidence, void *memory, const PllmStop *stop);
 
 /*
-** Maximise sum of terms - lambda/2 |w|^2 by damped Newton steps (lambda > 0: strictly concave, one maximum) from 0.  Returns
-** the Laplace approximation of the log evidence of lambda; nothing of use when stop says so.  O(iterations (rows rank^2 + rank^3)); never allocates.
+** Maximise sum of terms - lambda/2 |w|^2 by damped Newton steps (lambda > 0: strictly concave, one maximum) from 0.
+** Returns the Laplace approximation of the log evidence of lambda; nothing of use when stop says so.  O(iterations
+** (rows rank^2 + rank^3)); never allocates.
 */
 double pllm_fit_solve(PllmFit *fit, PllmTerms terms, double lambda);
 

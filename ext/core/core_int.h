@@ -6,12 +6,12 @@
 
 #include "personalllm.h"
 
-/* ---- core_json.c: bytes of text ----------------------------------------------------------------------------------- */
+/* ---- core_json.c: bytes of text -------------------------------------------------------------------------------- */
 
 /* Length of the valid UTF-8 sequence at p, 0 if none (overlong, surrogate, beyond U+10FFFF and cut-off ones fail). */
 size_t pllm_core_utf8(const unsigned char *p, size_t left);
 
-/* ---- core_dataset.c: values of a line, with errors that name their key --------------------------------------------- */
+/* ---- core_dataset.c: values of a line, with errors that name their key ----------------------------------------- */
 
 PllmStatus pllm_core_text(const PllmJson *value, const char **out, PllmError *err); /* NULL for null */
 PllmStatus pllm_core_real(const PllmJson *value, int *known, double *out, PllmError *err);
@@ -19,7 +19,7 @@ PllmStatus pllm_core_whole(const PllmJson *value, int *known, int64_t *out, Pllm
 size_t pllm_core_embedding_bytes(const PllmJson *value); /* that reading it takes */
 PllmStatus pllm_core_embedding(const PllmJson *value, unsigned char *out, PllmEmbedding *embedding, PllmError *err);
 
-/* ---- core_textfeat.c: lists of hashes ---------------------------------------------------------------------------- */
+/* ---- core_textfeat.c: lists of hashes -------------------------------------------------------------------------- */
 
 /* A growing list; start from {0}, free keys with pllm_free. */
 typedef struct PllmU64List {

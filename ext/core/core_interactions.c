@@ -1,8 +1,8 @@
 /*
 ** core_interactions.c: interaction histories.  The draws and choices are specified in interactions.h.
 **
-** Two passes over a block of users.  First the prompts: by user, as a shuffle goes on from turn to turn and numpy's stream
-** from user to user.  Then what was shown and chosen: by row, each of which depends on nothing but itself.
+** Two passes over a block of users.  First the prompts: by user, as a shuffle goes on from turn to turn and numpy's
+** stream from user to user.  Then what was shown and chosen: by row, each of which depends on nothing but itself.
 */
 #include "core_math.h"
 
@@ -114,8 +114,8 @@ static PllmStatus similar_prompts(const Job *job, size_t users, const PllmRun *r
 }
 
 /*
-** The published generators' draws for one user; rows is NULL for a user without weights.  *work counts what was drawn since
-** the last poll.
+** The published generators' draws for one user; rows is NULL for a user without weights.  *work counts what was drawn
+** since the last poll.
 */
 static PllmStatus numpy_user(PllmHistories *h, size_t n, PllmInteraction *rows, size_t *work, const PllmRun *run,
                              PllmError *err) {

@@ -19,8 +19,9 @@ typedef struct PllmPhiloxBlock {
 
 void pllm_core_philox_block(PllmPhiloxBlock *block, uint32_t key0, uint32_t key1);
 
-/* The blocks of counters {id, index, attempt} for ids first .. first + PLLM_BLOCK - 1: words 1:0 as bits[0], words 3:2 as
-** bits[1].  (Counters made in registers: a loop that stores narrow and loads wide would wait for its own stores.) */
+/* The blocks of counters {id, index, attempt} for ids first .. first + PLLM_BLOCK - 1: words 1:0 as bits[0], words
+** 3:2 as bits[1].  (Counters made in registers: a loop that stores narrow and loads wide would wait for its own
+** stores.) */
 typedef uint64_t PllmPhiloxBits[2][PLLM_BLOCK];
 void pllm_core_philox_range(uint64_t first, uint32_t index, uint32_t attempt, uint32_t key0, uint32_t key1,
                             PllmPhiloxBits bits);

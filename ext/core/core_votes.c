@@ -85,8 +85,8 @@ static void prompt_block(const Job *job, size_t first, size_t n, size_t start, s
   task.tag_bits = 7; /* the tallies of small prompts read three bits */
   while ((size_t)task.tag_bits + 1 < n) task.tag_bits = task.tag_bits * 2 + 1;
   error = scale * 1.05 * ((double)(models + 4) * 0x1p-24 + (double)(task.tag_bits + 1) * 0x1p-23);
-  /* f32 holds both factors and the sums with room to spare, or nothing is estimated: below 2^-126 a conversion errs by
-  ** an absolute 2^-150, which the margin covers as long as W and S themselves are far above that */
+  /* f32 holds both factors and the sums with room to spare, or nothing is estimated: below 2^-126 a conversion errs
+  ** by an absolute 2^-150, which the margin covers as long as W and S themselves are far above that */
   if (!comfortable(largest, 1e-30) || !comfortable(heaviest, 1e-30) || !comfortable(scale, 1e-20) || n > MAX_TAGGED) {
     for (size_t u = 0; u < count; u++) choose(job, job->weights + (start + u) * models, first, n);
     return;
@@ -156,8 +156,8 @@ static void (*best_kernel(void))(const PllmVoteTask *) {
 }
 
 /*
-** How many users pass by a prompt before the interrupt is polled, `work` multiply-adds each: as many as fit a piece, in
-** whole blocks, or in whole tiles where a prompt is so wide that a block would take too long.
+** How many users pass by a prompt before the interrupt is polled, `work` multiply-adds each: as many as fit a piece,
+** in whole blocks, or in whole tiles where a prompt is so wide that a block would take too long.
 */
 static size_t users_at_once(size_t work) {
   size_t users = PIECE_WORK / (work > 0 ? work : 1), step = PLLM_VOTE_TILE;

@@ -2,12 +2,12 @@
 ** ext_bulk.c: what persona_votes, persona_interactions, persona_choices and persona_evaluate have in common: a table
 ** argument, the options `responses` and `scores`, a split, the score store.
 **
-** B1  `responses` names the persona_responses table; without it, the table of that name in the source's schema, or where
-**     SQLite would find it.
+** B1  `responses` names the persona_responses table; without it, the table of that name in the source's schema, or
+**     where SQLite would find it.
 ** B2  `scores` is normalized (default) or raw.
 ** B3  A NULL split means all prompts; an unknown one is an error listing splits and counts.
-** B4  A scan keeps the scores it began with.  Its hidden column `skipped` counts users without weights and responses that
-**     are not fully scored.
+** B4  A scan keeps the scores it began with.  Its hidden column `skipped` counts users without weights and responses
+**     that are not fully scored.
 */
 #include "ext_int.h"
 

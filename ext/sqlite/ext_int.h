@@ -173,7 +173,7 @@ PllmStatus pllm_ext_responses_models(sqlite3 *db, const PllmExtTable *responses,
                                      PllmError *err);
 void pllm_ext_names_free(char **names, int count);
 
-/* ---- ext_scores.c: the columnar score store ---------------------------------------------------------------------- */
+/* ---- ext_scores.c: the columnar score store -------------------------------------------------------------------- */
 
 /*
 ** One scan's view of a persona_responses table: all its fully scored responses as they are in the snapshot of the
@@ -195,8 +195,8 @@ PllmStatus pllm_ext_scores_open(PllmConn *conn, const PllmExtTable *responses, i
 void pllm_ext_scores_close(PllmExtScores *scores); /* NULL is fine */
 
 /*
-** Embeddings of the responses of the view: *matrix is [n_responses][*dim], *present[i] says whether response i has one
-** (its row is zero otherwise); *dim is 0 when the table holds none.  Loaded at the first call, then kept with the
+** Embeddings of the responses of the view: *matrix is [n_responses][*dim], *present[i] says whether response i has
+** one (its row is zero otherwise); *dim is 0 when the table holds none.  Loaded at the first call, then kept with the
 ** store; valid until close.
 */
 PllmStatus pllm_ext_scores_embeddings(PllmExtScores *scores, size_t *dim, const float **matrix,
@@ -255,9 +255,9 @@ const char *pllm_ext_tvf_text(PllmTvfCursor *cursor, int i);
 /* ---- ext_population.c: populations, read in order -------------------------------------------------------------- */
 
 /*
-** A population: any table or view with user_id and weights, read in the order of user_id, one user at a time.  NULL weights
-** are skipped or handed out as such; a user_id that is no integer or stands twice, and weights of a wrong length or that
-** are not finite, are errors naming table and user.
+** A population: any table or view with user_id and weights, read in the order of user_id, one user at a time.  NULL
+** weights are skipped or handed out as such; a user_id that is no integer or stands twice, and weights of a wrong
+** length or that are not finite, are errors naming table and user.
 */
 typedef struct PllmExtPopulation {
   sqlite3 *db;            /* not owned */
@@ -286,13 +286,13 @@ typedef struct PllmExtUsers {
   size_t count, room;
 } PllmExtUsers;
 
-/* Read up to `most` users.  With keep, users without weights are in the block (known = 0); else they are left out.  Fewer
-** than `most` means that the population ends. */
+/* Read up to `most` users.  With keep, users without weights are in the block (known = 0); else they are left out.
+** Fewer than `most` means that the population ends. */
 PllmStatus pllm_ext_users_read(PllmExtPopulation *population, size_t most, int keep, PllmExtUsers *users,
                                PllmError *err);
 void pllm_ext_users_free(PllmExtUsers *users);
 
-/* ---- ext_bulk.c: what the bulk jobs have in common --------------------------------------------------------------- */
+/* ---- ext_bulk.c: what the bulk jobs have in common ------------------------------------------------------------- */
 
 /* Users of a block whose vectors have n numbers in all: small enough to bound memory, large enough for the threads. */
 size_t pllm_ext_bulk_users(size_t n);
@@ -309,8 +309,8 @@ typedef struct PllmExtBulk {
 } PllmExtBulk;
 
 /*
-** Open the poll, find the table named by argument `source` (called `name` in messages), parse the options (`responses`,
-** `scores` and the n of the job) from argument `options` and open the scores.
+** Open the poll, find the table named by argument `source` (called `name` in messages), parse the options
+** (`responses`, `scores` and the n of the job) from argument `options` and open the scores.
 */
 PllmStatus pllm_ext_bulk_open(PllmTvfCursor *cursor, int source, const char *name, int options, PllmOption *own,
                               size_t n, PllmExtBulk *bulk, PllmError *err);

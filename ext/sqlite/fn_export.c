@@ -5,11 +5,12 @@
 **
 **   E1  One line a prompt, by prompt_id, in the schema of the published data set: prompt_id, prompt, subset, then for
 **       i = 1, 2, ... response_i, response_i_model, response_i_NAME (the raw scores).  "embeddings": true adds
-**       prompt_embedding and prompt_response_i_embedding.  A NULL split writes all prompts; an unknown one is an error.
-**   E2  persona_import of the file gives the same texts, NULLs and embeddings and the same bits of every score.  Numbers
-**       are as short as that allows.  A position without response is written as null.
-**   E3  gzip when the path ends in .gz.  The file appears whole or not at all: it is written beside its place, synced and
-**       renamed.  An existing file is an error unless "overwrite": true.
+**       prompt_embedding and prompt_response_i_embedding.  A NULL split writes all prompts; an unknown one is an
+**       error.
+**   E2  persona_import of the file gives the same texts, NULLs and embeddings and the same bits of every score.
+**       Numbers are as short as that allows.  A position without response is written as null.
+**   E3  gzip when the path ends in .gz.  The file appears whole or not at all: it is written beside its place, synced
+**       and renamed.  An existing file is an error unless "overwrite": true.
 **   E4  "prompts", "responses": the tables' names.
 ** DIRECTONLY.  Memory: one prompt.
 */

@@ -4,24 +4,24 @@
 **   SELECT persona_import('train.jsonl', 'train', '{"means": "fitted"}');
 **   SELECT persona_import('test.jsonl.gz', 'test');
 **
-**   I1  The file: JSON lines, plain or gzip (told by its magic number), at most 32 MiB a line.  Blank lines, CRLF line
-**       ends, a byte order mark, a last line without line end are fine.  What it holds is told by its first line:
-**       the main data set (facts 1.4), or person_id / person_weight with test_prompt: the evaluation set (1.8),
+**   I1  The file: JSON lines, plain or gzip (told by its magic number), at most 32 MiB a line.  Blank lines, CRLF
+**       line ends, a byte order mark, a last line without line end are fine.  What it holds is told by its first
+**       line: the main data set (facts 1.4), or person_id / person_weight with test_prompt: the evaluation set (1.8),
 **       without it: the interaction database (1.9).
 **   I2  The main data set goes into prompts and responses, which are created where missing, with the reward models of
 **       the keys response_i_NAME, sorted by name: those of the first line or, where a later line has others, of all
 **       lines.  An existing table takes the reward models it has; scores it does not know are an error, scores the
 **       file lacks stay NULL.  subset becomes source.
 **   I3  Keys and nulls: rules R1 to R4 of core_dataset.c.  A response of nothing but nulls makes no row.
-**   I4  prompt_id is the file's ("ids": "file", the default): a whole number, new to the table.  "renumber" ignores it
-**       (it may be text or missing) and counts on from the table's largest, from 1 in an empty table.  response_id counts on
-**       likewise, in the order of the lines and of the response numbers: the same files in the same order give the
-**       same ids.
+**   I4  prompt_id is the file's ("ids": "file", the default): a whole number, new to the table.  "renumber" ignores
+**       it (it may be text or missing) and counts on from the table's largest, from 1 in an empty table.  response_id
+**       counts on likewise, in the order of the lines and of the response numbers: the same files in the same order
+**       give the same ids.
 **   I5  Embeddings come from the file itself or from option "embeddings", a second file: a line matches by prompt_id
 **       where it has one, else by its order.  They are kept as f32; texts and scores of that file are ignored.
 **   I6  "means": "published" (facts 1.5), "fitted" (mean and population sd of the scores of split train, this file's
-**       included) or a JSON file {"NAME": {"mean": m, "sd": s}, ...} sets mean and sd in reward_models; without it they
-**       stay as they are (0 and 1 for a new table).
+**       included) or a JSON file {"NAME": {"mean": m, "sd": s}, ...} sets mean and sd in reward_models; without it
+**       they stay as they are (0 and 1 for a new table).
 **   I7  "prompts", "responses": the tables' names, with a schema if need be.
 **   I8  Users go into ordinary tables named by "tables" (default eval or interaction):
 **         T_users(user_id, split, weights, history_length [, test_prompt, ..., of the evaluation set])
@@ -29,9 +29,9 @@
 **         T_embeddings(user_id, interactions, winning, losing, winning_minus_losing)
 **       weights is an f64 vector in the file's order (sorted names), so T_users is a population.  Reward feedback has
 **       response_a and reward.  "renumber" counts user_id on from the largest, from 0 in an empty table.
-**   I9  All or nothing: a savepoint is rolled back on any error.  It works in autocommit and inside a transaction, and
-**       is an error inside a statement that writes.  An interrupt (sqlite3_interrupt) rolls back the transaction around
-**       it, as it does for every writing statement of SQLite.
+**   I9  All or nothing: a savepoint is rolled back on any error.  It works in autocommit and inside a transaction,
+**       and is an error inside a statement that writes.  An interrupt (sqlite3_interrupt) rolls back the transaction
+**       around it, as it does for every writing statement of SQLite.
 **   I10 Errors name file, line and key.  DIRECTONLY: no use in views, triggers, generated columns.
 ** Method: the calling thread reads and writes while helper threads parse the next batch (core_pipeline.c).  Memory:
 ** some ten megabytes, or a few times the longest line.
@@ -145,9 +145,9 @@ static PllmStatus savepoint_open(Import *import, PllmError *err) {
 /*
 ** While the connection is interrupted no SQL runs, ROLLBACK neither, and the interrupt lasts until the SELECT that
 ** called us has ended; in autocommit mode that would leave our savepoint open for good.  A statement that writes and
-** meets an interrupt rolls the whole transaction back, but none can be prepared now, and those prepared before a CREATE
-** VIRTUAL TABLE have expired.  Opening a BLOB for writing runs such a statement without preparing one; it needs nothing
-** but a loaded schema.
+** meets an interrupt rolls the whole transaction back, but none can be prepared now, and those prepared before a
+** CREATE VIRTUAL TABLE have expired.  Opening a BLOB for writing runs such a statement without preparing one; it
+** needs nothing but a loaded schema.
 */
 static void force_rollback(Import *import) {
   sqlite3_blob *blob = NULL;

@@ -1,7 +1,8 @@
 /*
 ** vt_adapt.c: adapt to every user of a table at once.
 **
-**   persona_adapt(source [, model] [, options]) -> (user_id INTEGER, weights BLOB), hidden: source, model, options, skipped
+**   persona_adapt(source [, model] [, options]) -> (user_id INTEGER, weights BLOB), hidden: source, model, options,
+**   skipped
 **
 **   CREATE TABLE adapted AS SELECT * FROM persona_adapt('history');
 **   SELECT * FROM persona_adapt('history', '{"method": "bradley_terry"}');

@@ -6,11 +6,12 @@
 **
 ** C1  history names a table or view with the columns of persona_interactions: user_id, turn, prompt_id, chosen_id,
 **     rejected_id, response_id, shown.  One turn is one choice set: choice_set = turn.
-** C2  Exactly the rows shown come out.  shown = 'all': every fully scored response of the prompt, chosen_id with feedback
-**     'best', rejected_id with 'worst' (either may be NULL); 'pair': chosen_id and rejected_id alone; 'one': response_id
-**     alone, without feedback.  Where chosen_id = rejected_id the user found all equal, and nothing is marked.
-** C3  A response that is not one of the prompt's fully scored responses, an unknown prompt and any other value of shown are
-**     errors naming user and turn.
+** C2  Exactly the rows shown come out.  shown = 'all': every fully scored response of the prompt, chosen_id with
+**     feedback 'best', rejected_id with 'worst' (either may be NULL); 'pair': chosen_id and rejected_id alone; 'one':
+**     response_id alone, without feedback.  Where chosen_id = rejected_id the user found all equal, and nothing is
+**     marked.
+** C3  A response that is not one of the prompt's fully scored responses, an unknown prompt and any other value of
+**     shown are errors naming user and turn.
 ** C4  Option features: rewards (default, f64) or embedding (f32; a response without one is an error).
 */
 #include "ext_int.h"

@@ -3,19 +3,19 @@
 **
 **   SELECT avg(top1), sum(reward - random_reward) / sum(best_reward - random_reward) AS captured_share
 **   FROM persona_evaluate('users', 'adapted', 'test');
-**   -> (user_id, prompts, top1, pair_accuracy, all_pairs_accuracy, reward, best_reward, random_reward, regret, win_rate),
-**      one row per user of the truth that has weights, by user_id
+**   -> (user_id, prompts, top1, pair_accuracy, all_pairs_accuracy, reward, best_reward, random_reward, regret,
+**      win_rate), one row per user of the truth that has weights, by user_id
 **
-** E1  truth and estimate are populations, read as a merge join on user_id.  The truth judges with the rewards.  A user of
-**     the truth without an estimate (no row, or NULL weights) has NULL everywhere but in prompts; an estimate for a user
-**     that the truth does not have is an error.
-** E2  The estimate picks by rewards if its weights are as long as the truth's, by embedding if they are as long as the
-**     embeddings; where neither or both fit, option features says: 'rewards', 'embedding', or the name of a table
+** E1  truth and estimate are populations, read as a merge join on user_id.  The truth judges with the rewards.  A
+**     user of the truth without an estimate (no row, or NULL weights) has NULL everywhere but in prompts; an estimate
+**     for a user that the truth does not have is an error.
+** E2  The estimate picks by rewards if its weights are as long as the truth's, by embedding if they are as long as
+**     the embeddings; where neither or both fit, option features says: 'rewards', 'embedding', or the name of a table
 **     (response_id, features).
-** E3  Responses without the estimate's features are left out for both sides and counted in skipped; prompts counts the
-**     split's prompts that have a response left.
-** E4  Metrics are defined in evaluate.h.  win_rate needs option reference, the model whose response the pick must beat, and
-**     is over the prompts that have one.
+** E3  Responses without the estimate's features are left out for both sides and counted in skipped; prompts counts
+**     the split's prompts that have a response left.
+** E4  Metrics are defined in evaluate.h.  win_rate needs option reference, the model whose response the pick must
+**     beat, and is over the prompts that have one.
 ** Memory: a block of users at a time, and the features of a table.
 */
 #include "ext_int.h"

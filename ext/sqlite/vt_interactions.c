@@ -1,9 +1,9 @@
 /*
-** vt_interactions.c: persona_interactions(population, split, per_user, mode, seed [, options]): what users met and chose.
+** vt_interactions.c: persona_interactions(population, split, per_user, mode, seed [, options]): what users did.
 **
 **   CREATE TABLE history AS SELECT * FROM persona_interactions('users', 'train', 10, 'best_worst', 7);
-**   -> (user_id, turn, prompt_id, chosen_id, rejected_id, chosen_reward, rejected_reward, response_id, rating, shown),
-**      by user_id and turn
+**   -> (user_id, turn, prompt_id, chosen_id, rejected_id, chosen_reward, rejected_reward, response_id, rating,
+**      shown), by user_id and turn
 **
 ** | mode        | shown | chosen, rejected                                   | response_id, rating              |
 ** |-------------|-------|----------------------------------------------------|----------------------------------|
@@ -13,13 +13,13 @@
 **
 ** Options beside those of ext_bulk.c:
 **
-** | option       | default  | meaning                                                                                |
-** |--------------|----------|----------------------------------------------------------------------------------------|
-** | replacement  | true     | false: no user meets a prompt twice                                                    |
-** | min_per_user | per_user | lengths are uniform in min_per_user .. per_user                                        |
-** | similar      | false    | turn 1 is a random prompt, the turns after it the prompts most similar to it           |
-** | noise        | 0        | Gumbel scale of the users' choices (and of their ratings)                              |
-** | draws        | philox   | philox: a history depends on seed and user_id alone; numpy: the published generators'  |
+** | option       | default  | meaning                                                                               |
+** |--------------|----------|---------------------------------------------------------------------------------------|
+** | replacement  | true     | false: no user meets a prompt twice                                                   |
+** | min_per_user | per_user | lengths are uniform in min_per_user .. per_user                                       |
+** | similar      | false    | turn 1 is a random prompt, the turns after it the prompts most similar to it          |
+** | noise        | 0        | Gumbel scale of the users' choices (and of their ratings)                             |
+** | draws        | philox   | philox: a history depends on seed and user_id alone; numpy: the published generators' |
 **
 ** I1  Draws, choices, ties and noise are specified in interactions.h; rewards are canonical utilities without noise.
 ** I2  Users without weights are skipped and counted.  Prompts with fewer scored responses than a choice needs are not

@@ -7,8 +7,8 @@
 **   line    INTEGER  line number, from 1
 **   value   TEXT     the line: JSON text
 **
-** Plain or gzip, as in persona_import; blank lines are skipped but counted.  A line that is no JSON is an error naming
-** it.  DIRECTONLY.  Memory: some hundred kilobytes, or the longest line.
+** Plain or gzip, as in persona_import; blank lines are skipped but counted.  A line that is no JSON is an error
+** naming it.  DIRECTONLY.  Memory: some hundred kilobytes, or the longest line.
 */
 #include "ext_int.h"
 

@@ -2,10 +2,12 @@
 ** vt_votes.c: persona_votes(population, split [, options]): which responses does a population like best and least?
 **
 **   SELECT response_id, best_votes FROM persona_votes('users', 'test');
-**   -> (prompt_id, response_id, best_votes, worst_votes), one row per fully scored response, by prompt_id and position
+**   -> (prompt_id, response_id, best_votes, worst_votes), one row per fully scored response, by prompt_id and
+**   position
 **
 ** V1  Every user with weights votes once per prompt for the response of largest utility and once against the one of
-**     smallest; ties go to the lowest position (facts 6.1).  So both columns sum to the number of users on every prompt.
+**     smallest; ties go to the lowest position (facts 6.1).  So both columns sum to the number of users on every
+**     prompt.
 ** V2  Options: see ext_bulk.c.
 ** Memory: a block of users at a time, and two counts per response.
 */

@@ -113,17 +113,18 @@ void pllm_adapter_free(PllmAdapter *adapter);
 
 /*
 ** The estimate from at least one row into weights[dim], on one thread.  run may be NULL; its poll is asked every few
-** milliseconds, and ends the estimate with PLLM_INTERRUPTED.  PLLM_INVALID when a choice set has two best or two worst;
-** contradictory tastes are no error.  Results do not depend on what the adapter was used for before.  Cost: posterior
-** under the Dirichlet prior see core_posterior.c, else O(rows min(rows, dim)^2) a Newton step; sum O(rows dim).
+** milliseconds, and ends the estimate with PLLM_INTERRUPTED.  PLLM_INVALID when a choice set has two best or two
+** worst; contradictory tastes are no error.  Results do not depend on what the adapter was used for before.  Cost:
+** posterior under the Dirichlet prior see core_posterior.c, else O(rows min(rows, dim)^2) a Newton step; sum O(rows
+** dim).
 */
 PllmStatus pllm_adapt(PllmAdapter *adapter, const PllmAdaptOptions *options, const PllmFeedback *feedback,
                       double *weights, const PllmRun *run, PllmError *err);
 
 /*
-** The same for many users on several threads: weights of user i to weights + i*dim; users without rows are left alone.
-** Every builder with rows has dimension dim.  Bit-equal to pllm_adapt for any number of threads.  On PLLM_INVALID
-** *failed is the lowest user whose rows are wrong.
+** The same for many users on several threads: weights of user i to weights + i*dim; users without rows are left
+** alone. Every builder with rows has dimension dim.  Bit-equal to pllm_adapt for any number of threads.  On
+** PLLM_INVALID *failed is the lowest user whose rows are wrong.
 */
 PllmStatus pllm_adapt_batch(PllmAdapter *adapter, const PllmAdaptOptions *options, PllmFeedback *const *feedback,
                             size_t users, size_t dim, double *weights, size_t *failed, const PllmRun *run,

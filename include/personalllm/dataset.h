@@ -2,8 +2,8 @@
 ** dataset.h: one line of the published data set (facts 1.4) as a record, its reward models, their scale.
 **
 ** Keys of a line: prompt_id, prompt, subset, response_i, response_i_model, response_i_NAME (the raw score of reward
-** model NAME), prompt_embedding, and prompt_response_i_embedding or, shorter, response_i_embedding, with i = 1, 2, ...
-** Other keys are ignored.
+** model NAME), prompt_embedding, and prompt_response_i_embedding or, shorter, response_i_embedding, with i = 1, 2
+** and so on.  Other keys are ignored.
 */
 #ifndef PERSONALLLM_DATASET_H
 #define PERSONALLLM_DATASET_H

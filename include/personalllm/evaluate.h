@@ -12,8 +12,8 @@ extern "C" {
 #endif
 
 /*
-** What users are judged on.  The truth judges with the rewards of *scores; the estimate picks by its own features of each
-** response: the rewards (both pointers NULL), or the rows of an f64 or an f32 matrix.
+** What users are judged on.  The truth judges with the rewards of *scores; the estimate picks by its own features of
+** each response: the rewards (both pointers NULL), or the rows of an f64 or an f32 matrix.
 */
 typedef struct PllmEvaluation {
   const PllmScores *scores;
@@ -36,7 +36,7 @@ typedef struct PllmJudgement {
   double top1;          /* pick = best */
   double pair_accuracy; /* e(best) > e(worst) */
   double
-      all_pairs_accuracy; /* over pairs with t(i) > t(j): e(i) > e(j) counts 1, equality 1/2; over prompts with a pair */
+      all_pairs_accuracy; /* over pairs with t(i) > t(j): e(i) > e(j) counts 1, equality 1/2; prompts with a pair */
   double reward;          /* t(pick) */
   double best_reward;     /* t(best) */
   double random_reward; /* mean of t over the responses */
@@ -48,9 +48,9 @@ typedef struct PllmJudgement {
 size_t pllm_evaluate_prompts(const PllmEvaluation *task);
 
 /*
-** Judge users: truth[users][n_models] and estimate[users][dim], all finite, into out[users].  Sums run in the order of
-** task->prompts, so that the result is the same on every machine, for any number of threads and any cut into calls.
-** O(users x responses x (n_models + dim + responses of a prompt)); memory O(users x (n_models + dim)).
+** Judge users: truth[users][n_models] and estimate[users][dim], all finite, into out[users].  Sums run in the order
+** of task->prompts, so that the result is the same on every machine, for any number of threads and any cut into
+** calls. O(users x responses x (n_models + dim + responses of a prompt)); memory O(users x (n_models + dim)).
 */
 PllmStatus pllm_evaluate(const PllmEvaluation *task, const double *truth, const double *estimate, size_t users,
                          PllmJudgement *out, const PllmRun *run, PllmError *err);

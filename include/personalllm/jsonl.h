@@ -80,7 +80,7 @@ typedef struct PllmPipeline {
   void (*release)(void *record);
 } PllmPipeline;
 
-/* Run until the end of reader, the first error or an interrupt.  Memory: about 3 batches of 2 MB and their parsed form. */
+/* Run until the end of reader, the first error or an interrupt.  Memory: 3 batches of 2 MB and their parsed form. */
 PllmStatus pllm_pipeline_run(const PllmPipeline *pipeline, const PllmRun *run, PllmError *err);
 
 /*

@@ -81,7 +81,8 @@ PllmStatus pllm_users_philox_batch(const PllmPopulation *population, int64_t use
 ** The published near-duplicate filter on weights[count][n]: in index order, user i survives unless an earlier
 ** survivor is at a Euclidean distance (squares summed in position order) strictly below min_distance.  A row with
 ** known = 0 is near to nothing (NaN compares so).  Survivors' indices go to keep[count] in order, their number to
-** *kept.  Memory: one byte per user; time: count times survivors, on run's threads; the result does not depend on them.
+** *kept.  Memory: one byte per user; time: count times survivors, on run's threads; the result does not depend on
+** them.
 */
 PllmStatus pllm_users_filter(const double *weights, const unsigned char *known, size_t count, int n,
                              double min_distance, uint32_t *keep, size_t *kept, const PllmRun *run, PllmError *err);

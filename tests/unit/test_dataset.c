@@ -1,4 +1,4 @@
-/* Lines of the published data set, of the evaluation set and of the interaction database; the scale of reward models. */
+/* Lines of the published data set, the evaluation set and the interaction database; the scale of reward models. */
 #include "tap.h"
 
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-/* Evaluation: the same bits as plain loops over the canonical utility, on every instruction set and number of threads. */
+/* Evaluation: the same bits as plain loops over the canonical utility, on every instruction set and thread count. */
 #include "tap.h"
 
 #include "../../ext/core/core_simd.h"
