@@ -142,11 +142,10 @@ static double gather_block(const PllmEvaluation *task, Gather *g, size_t *at, si
 }
 
 static void means(const double *sums, size_t prompts, size_t with_reference, PllmJudgement *out) {
-  double n = (double)prompts;
+  double n = (double)prompts, with_pair = sums[PLLM_SUM_WITH_PAIR * PLLM_JUDGE_TILE];
   out->top1 = sums[PLLM_SUM_TOP1 * PLLM_JUDGE_TILE] / n;
-  out->pair_accuracy = sums[PLLM_SUM_PAIR * PLLM_JUDGE_TILE] / n;
-  out->all_pairs_accuracy =
-      sums[PLLM_SUM_ALL_PAIRS * PLLM_JUDGE_TILE] / sums[PLLM_SUM_ALL_PAIRS_PROMPTS * PLLM_JUDGE_TILE];
+  out->pair_accuracy = sums[PLLM_SUM_PAIR * PLLM_JUDGE_TILE] / with_pair;
+  out->all_pairs_accuracy = sums[PLLM_SUM_ALL_PAIRS * PLLM_JUDGE_TILE] / with_pair;
   out->reward = sums[PLLM_SUM_REWARD * PLLM_JUDGE_TILE] / n;
   out->best_reward = sums[PLLM_SUM_BEST * PLLM_JUDGE_TILE] / n;
   out->random_reward = sums[PLLM_SUM_RANDOM * PLLM_JUDGE_TILE] / n;

@@ -17,7 +17,7 @@ enum {
   PLLM_SUM_TOP1,
   PLLM_SUM_PAIR,
   PLLM_SUM_ALL_PAIRS,
-  PLLM_SUM_ALL_PAIRS_PROMPTS,
+  PLLM_SUM_WITH_PAIR, /* prompts with a pair that the truth orders */
   PLLM_SUM_REWARD,
   PLLM_SUM_BEST,
   PLLM_SUM_RANDOM,

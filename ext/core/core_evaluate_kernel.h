@@ -93,7 +93,7 @@ static PLLM_INLINE void judge(const Vec *t, const Vec *e, const size_t n, const 
   sums[PLLM_SUM_TOP1] += COUNT(best_at == pick_at);
   sums[PLLM_SUM_PAIR] += COUNT(best_e > worst_e);
   sums[PLLM_SUM_ALL_PAIRS] += right;
-  sums[PLLM_SUM_ALL_PAIRS_PROMPTS] += COUNT(some);
+  sums[PLLM_SUM_WITH_PAIR] += COUNT(some);
   sums[PLLM_SUM_REWARD] += pick_t;
   sums[PLLM_SUM_BEST] += best;
   sums[PLLM_SUM_RANDOM] += total / (double)n;

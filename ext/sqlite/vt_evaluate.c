@@ -14,8 +14,9 @@
 **     (response_id, features).
 ** E3  Responses without the estimate's features are left out for both sides and counted in skipped; prompts counts
 **     the split's prompts that have a response left.
-** E4  Metrics are defined in evaluate.h.  win_rate needs option reference, the model whose response the pick must
-**     beat, and is over the prompts that have one.
+** E4  Metrics are defined in evaluate.h.  pair_accuracy and all_pairs_accuracy are over the prompts with two
+**     responses that the truth does not rate alike, NULL where there is none.  win_rate needs option reference, the
+**     model whose response the pick must beat, and is over the prompts that have one.
 ** Memory: a block of users at a time, and the features of a table.
 */
 #include "ext_int.h"

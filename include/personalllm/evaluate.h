@@ -34,9 +34,9 @@ typedef struct PllmEvaluation {
 */
 typedef struct PllmJudgement {
   double top1;          /* pick = best */
-  double pair_accuracy; /* e(best) > e(worst) */
-  double
-      all_pairs_accuracy; /* over pairs with t(i) > t(j): e(i) > e(j) counts 1, equality 1/2; prompts with a pair */
+  /* over the prompts with a pair t(i) > t(j): in one response, or in ties, the truth tells nothing apart */
+  double pair_accuracy;      /* e(best) > e(worst) */
+  double all_pairs_accuracy; /* over those pairs: e(i) > e(j) counts 1, equality 1/2 */
   double reward;          /* t(pick) */
   double best_reward;     /* t(best) */
   double random_reward; /* mean of t over the responses */

@@ -195,9 +195,9 @@ def ref_evaluate(view, truth, estimate, features=None, reference=None):
         t, e = utility(truth[None], rewards[keep])[0], utility(estimate[None], x)[0]
         best, worst, pick = int(np.argmax(t)), int(np.argmin(t)), int(np.argmax(e))
         top1.append(pick == best)
-        pair.append(e[best] > e[worst])
         points = [1 if e[i] > e[j] else .5 if e[i] == e[j] else 0 for i in range(len(t)) for j in range(len(t)) if t[i] > t[j]]
         if points:
+            pair.append(e[best] > e[worst])
             every.append(np.mean(points))
         reward.append(t[pick])
         best_reward.append(t[best])

@@ -43,7 +43,7 @@ def judge(split, truth, estimate, features=None, reference=None, normalized=True
         pairs = above.sum((1, 2))
         right = (above & up).sum((1, 2)) + 0.5 * (above & ~up & ~down).sum((1, 2))
         sums["top1"] += best == pick
-        sums["pair"] += e[at, best] > e[at, worst]
+        sums["pair"] += (t[at, best] > t[at, worst]) & (e[at, best] > e[at, worst])
         sums["all"] += right / np.maximum(pairs, 1)
         sums["n_all"] += pairs > 0
         sums["reward"] += t[at, pick]
@@ -55,7 +55,7 @@ def judge(split, truth, estimate, features=None, reference=None, normalized=True
             sums["n_win"] += 1
     with np.errstate(invalid="ignore"):
         reward, best = sums["reward"] / n, sums["best"] / n
-        return np.array([np.full(len(truth), n), sums["top1"] / n, sums["pair"] / n, sums["all"] / sums["n_all"], reward, best,
+        return np.array([np.full(len(truth), n), sums["top1"] / n, sums["pair"] / sums["n_all"], sums["all"] / sums["n_all"], reward, best,
                          sums["random"] / n, best - reward, sums["win"] / sums["n_win"]]).T
 
 
@@ -118,6 +118,20 @@ eq(db.execute("SELECT sum(prompts) FROM (VALUES ('test'), ('train')) s, persona_
 db.execute("INSERT INTO prompts(prompt_id, split, text) VALUES (10000, 'dev', 'no response yet')")
 eq({r[1:] for r in evaluate("truth3", "estimate3", "dev")}, {(0,) + (None,) * 8}, "a split without a scored response: means over nothing are NULL")
 
+# E4: what the truth does not tell apart is no pair
+for i, scores in enumerate(([1, 2, 3, 4], [5, 5, 5, 5], [5, 5, 5, 5])):
+    db.execute("INSERT INTO responses(response_id, prompt_id, position, raw_rewards) VALUES (?, ?, ?, ?)", (10**6 + i, 10000 + (i > 0), 1 + i, np.array(scores, float).tobytes()))
+db.execute("INSERT INTO prompts(prompt_id, split, text) VALUES (10001, 'dev', 'two equal responses')")
+alone = "SELECT DISTINCT prompts, top1, pair_accuracy, all_pairs_accuracy FROM persona_evaluate('truth3', 'estimate3', 'dev')"
+eq(db.execute(alone).fetchall(), [(2, 1.0, None, None)], "E4 one response, or two alike: no pair, so no pair accuracy")
+db.execute("INSERT INTO responses(response_id, prompt_id, position, raw_rewards) VALUES (?, 10002, 1, ?), (?, 10002, 2, ?)",
+           (10**6 + 3, np.full(4, 1e3).tobytes(), 10**6 + 4, np.full(4, -1e3).tobytes()))
+db.execute("INSERT INTO prompts(prompt_id, split, text) VALUES (10002, 'dev', 'one far better')")
+db.execute("CREATE VIEW plain AS SELECT user_id, '[1,1,1,1]' AS weights FROM truth3")
+eq(db.execute(alone.replace("truth3", "plain").replace("estimate3", "plain")).fetchall(), [(3, 1.0, 1.0, 1.0)], "E4 such prompts leave the mean of the others alone")
+db.execute("DELETE FROM responses WHERE response_id >= 1000000")
+db.execute("DELETE FROM prompts WHERE prompt_id > 10000")
+# ---- messages ----
 # ---- messages ----
 E = "SELECT * FROM persona_evaluate"
 usage = "persona_evaluate(truth, estimate, split [, options])"

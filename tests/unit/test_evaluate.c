@@ -69,7 +69,7 @@ static void judge(const PllmEvaluation *task, const double *truth, const double 
     }
     n++;
     top1 += best == pick;
-    pair += e[best] > e[worst];
+    pair += strict > 0 && e[best] > e[worst];
     if (strict > 0) all += 2 * right / (2 * strict);
     with_pair += strict > 0;
     reward += t[pick];
@@ -79,7 +79,7 @@ static void judge(const PllmEvaluation *task, const double *truth, const double 
     wins += rival != SIZE_MAX && t[pick] > t[rival];
   }
   *out = (PllmJudgement){
-      top1 / n,   pair / n, all / with_pair, reward / n, best_reward / n, random / n, best_reward / n - reward / n,
+      top1 / n,   pair / with_pair, all / with_pair, reward / n, best_reward / n, random / n, best_reward / n - reward / n,
       wins / with};
 }
 
