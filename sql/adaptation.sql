@@ -36,27 +36,32 @@ DROP TABLE IF EXISTS temp.truth;
 CREATE TEMP TABLE truth AS
   SELECT e.user_id, u.weights FROM users u JOIN estimate e ON e.user_id % 1000000 = u.user_id;
 
-WITH judged AS (
-  SELECT m.method_id, m.method, e.user_id / 1000000 % 100 AS n, e.*
-  FROM persona_evaluate('truth', 'estimate', 'test') e JOIN method m ON m.method_id = e.user_id / 100000000
-  UNION ALL
-  SELECT 99, 'true weights (ceiling)', n, e.*
-  FROM persona_evaluate('users', 'users', 'test') e,
-       (SELECT 1 AS n UNION ALL SELECT 3 UNION ALL SELECT 5 UNION ALL SELECT 10)
-)
+-- What persona_chart('fewshot') draws: one row for each method and number of interactions.
+DROP TABLE IF EXISTS temp.fewshot;
+CREATE TEMP TABLE fewshot AS
+  WITH judged AS (
+    SELECT m.method_id, m.method, e.user_id / 1000000 % 100 AS n, e.*
+    FROM persona_evaluate('truth', 'estimate', 'test') e JOIN method m ON m.method_id = e.user_id / 100000000
+    UNION ALL
+    SELECT 99, 'true weights (ceiling)', n, e.*
+    FROM persona_evaluate('users', 'users', 'test') e,
+         (SELECT 1 AS n UNION ALL SELECT 3 UNION ALL SELECT 5 UNION ALL SELECT 10)
+  )
+  SELECT method, n AS interactions, avg(top1) AS top1,
+         sum(reward - random_reward) / sum(best_reward - random_reward) AS captured_share
+  FROM judged
+  GROUP BY method_id, n
+  ORDER BY method_id, n;
+
 SELECT method,
-       round(avg(top1) FILTER (WHERE n = 1), 3) AS top1_1,
-       round(avg(top1) FILTER (WHERE n = 3), 3) AS top1_3,
-       round(avg(top1) FILTER (WHERE n = 5), 3) AS top1_5,
-       round(avg(top1) FILTER (WHERE n = 10), 3) AS top1_10,
-       round(sum(reward - random_reward) FILTER (WHERE n = 1)
-             / sum(best_reward - random_reward) FILTER (WHERE n = 1), 3) AS captured_1,
-       round(sum(reward - random_reward) FILTER (WHERE n = 3)
-             / sum(best_reward - random_reward) FILTER (WHERE n = 3), 3) AS captured_3,
-       round(sum(reward - random_reward) FILTER (WHERE n = 5)
-             / sum(best_reward - random_reward) FILTER (WHERE n = 5), 3) AS captured_5,
-       round(sum(reward - random_reward) FILTER (WHERE n = 10)
-             / sum(best_reward - random_reward) FILTER (WHERE n = 10), 3) AS captured_10
-FROM judged
-GROUP BY method_id
-ORDER BY method_id;
+       round(max(top1) FILTER (WHERE interactions = 1), 3) AS top1_1,
+       round(max(top1) FILTER (WHERE interactions = 3), 3) AS top1_3,
+       round(max(top1) FILTER (WHERE interactions = 5), 3) AS top1_5,
+       round(max(top1) FILTER (WHERE interactions = 10), 3) AS top1_10,
+       round(max(captured_share) FILTER (WHERE interactions = 1), 3) AS captured_1,
+       round(max(captured_share) FILTER (WHERE interactions = 3), 3) AS captured_3,
+       round(max(captured_share) FILTER (WHERE interactions = 5), 3) AS captured_5,
+       round(max(captured_share) FILTER (WHERE interactions = 10), 3) AS captured_10
+FROM fewshot
+GROUP BY method
+ORDER BY min(rowid);

@@ -3,10 +3,14 @@
 -- Figure 3 (middle) of the paper, with exact counts: the number of responses of a prompt that got at least one vote.  (The
 -- published bins drop the prompts with one winner and are labelled one too low; these are not.)
 --
--- Needs: prompts, responses, users.  Split: test.
+-- This one SELECT is also what persona_chart('winners') draws (the build puts it into the extension): keep it one
+-- statement and its columns.  Parameters: :population (default users) and :split (default test); in the shell
+-- `.parameter set :population my_users`, from elsewhere bind both (NULL is the default).
+--
+-- Needs: prompts, responses and the population.
 
 WITH winners AS (
-  SELECT prompt_id, sum(best_votes > 0) AS winners FROM persona_votes('users', 'test') GROUP BY prompt_id
+  SELECT prompt_id, sum(best_votes > 0) AS winners FROM persona_votes(coalesce(:population, 'users'), coalesce(:split, 'test')) GROUP BY prompt_id
 )
 SELECT winners AS different_winners, count(*) AS prompts,
        round(1.0 * count(*) / (SELECT count(*) FROM winners), 3) AS share,
