@@ -22,6 +22,7 @@ void pllm_ext_conn_unref(void *arg) {
   if (--conn->refs > 0) return;
   if (conn->scores_free) conn->scores_free(conn->scores);
   pllm_adapter_free(conn->adapter);
+  pllm_ext_models_free(conn);
   pllm_free(conn);
 }
 

@@ -25,6 +25,7 @@ typedef struct PllmConn {
   PllmAdapter *adapter; /* owned; made when first needed: see pllm_ext_adapter */
   void *scores;         /* owned by ext_scores.c: its cache of score stores; freed through scores_free */
   void (*scores_free)(void *);
+  struct PllmExtModel *models[4]; /* owned by ext_model.c: the models decoded last, newest first */
 } PllmConn;
 
 PllmConn *pllm_ext_conn_new(sqlite3 *db); /* refs = 1; NULL when out of memory */
@@ -86,6 +87,8 @@ int pllm_ext_init_choices(PllmConn *conn, char **error);
 int pllm_ext_init_evaluate(PllmConn *conn, char **error);
 int pllm_ext_init_users(PllmConn *conn, char **error);
 int pllm_ext_init_text(PllmConn *conn, char **error);
+int pllm_ext_init_model(PllmConn *conn, char **error);
+int pllm_ext_init_model_tables(PllmConn *conn, char **error);
 
 /* ---- ext_err.c: one outlet for errors ------------------------------------------------------------------------- */
 
@@ -139,6 +142,41 @@ const char *pllm_ext_text_argument(sqlite3_context *context, const char *where, 
 /* Parse an options argument, NULL meaning none; false after reporting an error. */
 int pllm_ext_options_argument(sqlite3_context *context, const char *where, sqlite3_value *value, PllmOption *options,
                               size_t count);
+
+/* ---- ext_model.c: models as arguments ----------------------------------------------------------------------------- */
+
+/*
+** A decoded model.  The connection keeps the last few, so that a model which comes as a scalar subquery, and so anew on
+** every row, is decoded once; every use still verifies the checksum of its bytes (8 bytes a cycle or so), except where
+** SQLite says that it is the same value (a bound parameter of a scalar function).
+*/
+typedef struct PllmExtModel {
+  const PllmModel *model;
+  size_t bytes;
+  uint64_t checksum;
+  void *derived; /* what the model's user has made of it, freed by derived_free; NULL at first */
+  void (*derived_free)(void *);
+  int refs; /* private to ext_model.c */
+} PllmExtModel;
+
+/* The model of a value, which must be a BLOB; the error names no argument.  Close it when done. */
+PllmStatus pllm_ext_model_open(PllmConn *conn, sqlite3_value *value, PllmExtModel **out, PllmError *err);
+void pllm_ext_model_close(PllmExtModel *model); /* NULL is accepted */
+void pllm_ext_models_free(PllmConn *conn);      /* the connection's own */
+
+/*
+** Argument i (from 0) of a scalar function, called `name` in messages: borrowed for this call.  NULL after an error was
+** reported as `where`.  Values that are NULL are the caller's business.
+*/
+PllmExtModel *pllm_ext_model_argument(sqlite3_context *context, const char *where, sqlite3_value **argv, int i,
+                                      const char *name);
+
+/* A model as a result.  O(bytes). */
+void pllm_ext_result_model(sqlite3_context *context, const char *where, const PllmModel *model);
+
+/* Is value, a BLOB, the model that was opened before?  By length and checksum as it claims them: O(1), for the rows of a
+** group, whose first row was verified. */
+int pllm_ext_model_same(const PllmExtModel *model, sqlite3_value *value);
 
 /* ---- ext_name.c: table names as arguments -------------------------------------------------------------------- */
 
