@@ -17,8 +17,8 @@ typedef struct Shape {
 } Shape;
 
 /*
-** The sections of each kind, in the order in which they are stored.  What a section means is said where it is learned.
-** `weights` is what ranks without any feedback (students: one row for each reward model).
+** The sections of each kind, in the order in which they are stored.  What a section means is said where it is
+** learned. `weights` is what ranks without any feedback (students: one row for each reward model).
 */
 static const Shape shapes[] = {
     {PLLM_MODEL_POOLED, "weights", ONE, DIM, 0},
@@ -197,8 +197,9 @@ static PllmStatus check_sections(const PllmModel *m, PllmError *err) {
     }
     at++;
     if (!fits(s->rows, shape->rows, m) || !fits(s->columns, shape->columns, m))
-      return pllm_fail(err, PLLM_INVALID, "section \"%s\" is %zu x %zu numbers, which does not go with dim %zu and rank %zu",
-                       s->name, s->rows, s->columns, m->dim, m->rank);
+      return pllm_fail(err, PLLM_INVALID,
+                       "section \"%s\" is %zu x %zu numbers, which does not go with dim %zu and rank %zu", s->name,
+                       s->rows, s->columns, m->dim, m->rank);
     for (size_t k = 0; k < s->rows * s->columns; k++)
       if (!isfinite(s->numbers[k]))
         return pllm_fail(err, PLLM_INVALID, "section \"%s\" has %s as number %zu", s->name,

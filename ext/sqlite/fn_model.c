@@ -2,10 +2,10 @@
 ** fn_model.c: what a model says about itself.
 **
 **   model_info(model) -> TEXT
-**     M1  A JSON object: kind, version (of the format), dim, rank, type of features ('f64' or 'f32'), features and outputs (names,
-**         null where not known), options (resolved), seed, users, users_skipped, rows, rows_skipped (what it was learned
-**         from), objective (null where the kind has none), iterations, converged, sections ({name, rows, columns}), bytes and
-**         checksum (hexadecimal).
+**     M1  A JSON object: kind, version (of the format), dim, rank, type of features ('f64' or 'f32'), features and
+**         outputs (names, null where not known), options (resolved), seed, users, users_skipped, rows, rows_skipped
+**         (what it was learned from), objective (null where the kind has none), iterations, converged, sections
+**         ({name, rows, columns}), bytes and checksum (hexadecimal).
 **     M2  NULL gives NULL.  Anything but a whole, unaltered model of a version that is known is an error.
 **
 **   SELECT model_info(model) ->> '$.objective' FROM models;

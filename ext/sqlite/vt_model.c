@@ -5,9 +5,9 @@
 **     T1  The iterations of its fit, from 1; none where the kind is not fitted in iterations.  criterion is what
 **         convergence is judged by (docs: each method says which).
 **   model_weights(model) -> (position INTEGER, name TEXT, weight REAL, output TEXT)
-**     T2  The weights by which it ranks without any feedback, in the order of features, position from 1; name is NULL where the
-**         features have no names.  For students one such list for each reward model, named by `output`.  A kind that
-**         has no such weights is an error.
+**     T2  The weights by which it ranks without any feedback, in the order of features, position from 1; name is
+**         NULL where the features have no names.  For students one such list for each reward model, named by
+**         `output`.  A kind that has no such weights is an error.
 **   T3  A NULL model gives no rows.
 **
 **   SELECT name, weight FROM model_weights((SELECT model FROM models)) ORDER BY weight DESC;
@@ -78,8 +78,7 @@ static void weightsColumn(PllmTvfCursor *cursor, sqlite3_context *context, int c
   switch (column) {
   case COL_POSITION: sqlite3_result_int64(context, (sqlite3_int64)position + 1); break;
   case COL_NAME:
-    if (m->features && position < m->dim)
-      sqlite3_result_text(context, m->features[position], -1, SQLITE_TRANSIENT);
+    if (m->features && position < m->dim) sqlite3_result_text(context, m->features[position], -1, SQLITE_TRANSIENT);
     break;
   case COL_WEIGHT: sqlite3_result_double(context, scan->section->numbers[scan->at]); break;
   default:

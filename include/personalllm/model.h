@@ -28,7 +28,8 @@
 **                  sections: name (16 bytes, zero-filled), rows (4), columns (4), f64[rows][columns]
 **   last        1  0xA5
 **
-** The fit's iterations are a section "history" of columns (objective, criterion); what the criterion is, the kind says.
+** The fit's iterations are a section "history" of columns (objective, criterion); what the criterion is, the kind
+** says.
 */
 #ifndef PERSONALLLM_MODEL_H
 #define PERSONALLLM_MODEL_H
@@ -43,16 +44,16 @@ extern "C" {
 
 /* Numbers in BLOBs: never reused.  What sections each kind has is in core_model.c. */
 typedef enum PllmModelKind {
-  PLLM_MODEL_PRIOR = 1,      /* users' weights are a mixture of Dirichlets (learn_users) */
-  PLLM_MODEL_POOLED = 2,     /* one weight vector for all */
-  PLLM_MODEL_LORE = 3,       /* low-rank basis, users on a simplex */
-  PLLM_MODEL_SVD = 4,        /* low-rank basis, signed users (PReF) */
-  PLLM_MODEL_MAML = 5,       /* base rewards and a start for few gradient steps (MRM) */
-  PLLM_MODEL_NEIGHBORS = 6,  /* the historical users themselves */
-  PLLM_MODEL_POSTERIOR = 7,  /* one user's posterior */
-  PLLM_MODEL_STUDENT = 8,    /* features to rewards (distill_rewards) */
+  PLLM_MODEL_PRIOR = 1,        /* users' weights are a mixture of Dirichlets (learn_users) */
+  PLLM_MODEL_POOLED = 2,       /* one weight vector for all */
+  PLLM_MODEL_LORE = 3,         /* low-rank basis, users on a simplex */
+  PLLM_MODEL_SVD = 4,          /* low-rank basis, signed users (PReF) */
+  PLLM_MODEL_MAML = 5,         /* base rewards and a start for few gradient steps (MRM) */
+  PLLM_MODEL_NEIGHBORS = 6,    /* the historical users themselves */
+  PLLM_MODEL_POSTERIOR = 7,    /* one user's posterior */
+  PLLM_MODEL_STUDENT = 8,      /* features to rewards (distill_rewards) */
   PLLM_MODEL_TEXT_STUDENT = 9, /* text to rewards (distill_text) */
-  PLLM_MODEL_KINDS           /* one more than the last */
+  PLLM_MODEL_KINDS             /* one more than the last */
 } PllmModelKind;
 
 enum {
@@ -91,8 +92,8 @@ const char *pllm_model_kind_name(PllmModelKind kind);
 PllmStatus pllm_model_new(PllmModelKind kind, size_t dim, size_t rank, PllmModel **model, PllmError *err);
 void pllm_model_free(PllmModel *model); /* NULL is accepted */
 
-/* Copies; the last call counts.  names[count] with count = dim (features) or rank (outputs), or 0 for none: PLLM_INVALID
-** for another count, an empty name, invalid UTF-8. */
+/* Copies; the last call counts.  names[count] with count = dim (features) or rank (outputs), or 0 for none:
+** PLLM_INVALID for another count, an empty name, invalid UTF-8. */
 PllmStatus pllm_model_set_features(PllmModel *model, const char *const *names, size_t count, PllmError *err);
 PllmStatus pllm_model_set_outputs(PllmModel *model, const char *const *names, size_t count, PllmError *err);
 PllmStatus pllm_model_set_options(PllmModel *model, const char *json, PllmError *err);
@@ -116,9 +117,9 @@ PllmStatus pllm_model_check(const PllmModel *model, PllmError *err);
 PllmStatus pllm_model_encode(const PllmModel *model, unsigned char **blob, size_t *bytes, PllmError *err);
 
 /*
-** The model of blob[bytes].  Any bytes are safe: PLLM_CORRUPT for a truncated or altered model, PLLM_INVALID for what is
-** no model or comes from a newer version, the text says which.  Allocates no more than the bytes justify.  What is
-** decoded encodes to the same bytes.  O(bytes).
+** The model of blob[bytes].  Any bytes are safe: PLLM_CORRUPT for a truncated or altered model, PLLM_INVALID for
+** what is no model or comes from a newer version, the text says which.  Allocates no more than the bytes justify.
+** What is decoded encodes to the same bytes.  O(bytes).
 */
 PllmStatus pllm_model_decode(const void *blob, size_t bytes, PllmModel **model, PllmError *err);
 

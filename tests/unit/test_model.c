@@ -139,7 +139,7 @@ static void damage(void) {
   pllm_model_free(m);
 }
 
-/* Hostile bytes under a right checksum: every header byte and every word set to something telling, and random noise. */
+/* Hostile bytes under a right checksum: every byte and every word set to something telling, and random noise. */
 static void hostile(void) {
   static const unsigned char values[] = {0, 1, 2, 0x7F, 0x80, 0xFF};
   PllmAllocator counting = {counting_alloc, counting_resize, free};
@@ -166,7 +166,8 @@ static void hostile(void) {
       seal(copy, bytes);
       accepted += harmless(copy, bytes, &wrong);
     }
-  tap_check(wrong == 0 && accepted > 0, "bytes set to anything under a right checksum: refused, or the same bytes again");
+  tap_check(wrong == 0 && accepted > 0,
+            "bytes set to anything under a right checksum: refused, or the same bytes again");
   wrong = 0;
   for (int round = 0; round < 20000; round++) {
     size_t n = bytes;
@@ -198,10 +199,12 @@ static void incomplete(void) {
             "section \"weights\" is 1 x 2 numbers, which does not go with dim 3 and rank 0");
   m->sections[0].columns = 3;
   memcpy(m->sections[0].name, "weigths", 8);
-  tap_fails(pllm_model_encode(m, &blob, &bytes, &err), PLLM_INVALID, &err, "section \"weights\" is not where a pooled");
+  tap_fails(pllm_model_encode(m, &blob, &bytes, &err), PLLM_INVALID, &err,
+            "section \"weights\" is not where a pooled");
   memcpy(m->sections[0].name, "weights", 8);
   pllm_model_add(m, "more", 1, 1, NULL, &err);
-  tap_fails(pllm_model_encode(m, &blob, &bytes, &err), PLLM_INVALID, &err, "\"more\" does not belong in a pooled model");
+  tap_fails(pllm_model_encode(m, &blob, &bytes, &err), PLLM_INVALID, &err,
+            "\"more\" does not belong in a pooled model");
   pllm_model_set_options(m, "[]", &err);
   tap_fails(pllm_model_encode(m, &blob, &bytes, &err), PLLM_INVALID, &err, "the options are an array");
   tap_fails(pllm_model_set_features(m, empty, 3, &err), PLLM_INVALID, &err, "name 2 is empty or no valid UTF-8");
