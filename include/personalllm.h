@@ -14,8 +14,11 @@
 
 #include "personalllm/adapt.h"
 #include "personalllm/base.h"
+#include "personalllm/buffer.h"
 #include "personalllm/dataset.h"
 #include "personalllm/evaluate.h"
+#include "personalllm/exact.h"
+#include "personalllm/icl.h"
 #include "personalllm/interactions.h"
 #include "personalllm/json.h"
 #include "personalllm/jsonl.h"

@@ -10,6 +10,14 @@
 
 /* Length of the valid UTF-8 sequence at p, 0 if none (overlong, surrogate, beyond U+10FFFF and cut-off ones fail). */
 size_t pllm_core_utf8(const unsigned char *p, size_t left);
+/* Append a value's JSON text on one line.  O(its size). */
+PllmStatus pllm_core_json_print(const PllmJson *json, PllmBuffer *buffer, PllmError *err);
+
+/* ---- core_buffer.c: JSON strings ------------------------------------------------------------------------------------ */
+
+/* Put text as a JSON string with its quotes; PLLM_INVALID, naming the byte, for invalid UTF-8 and U+0000.  O(bytes). */
+typedef PllmStatus (*PllmCorePut)(void *arg, const char *text, size_t bytes, PllmError *err);
+PllmStatus pllm_core_json_string(const char *text, size_t bytes, PllmCorePut put, void *arg, PllmError *err);
 
 /* ---- core_dataset.c: values of a line, with errors that name their key ----------------------------------------- */
 

@@ -191,6 +191,13 @@ PllmStatus pllm_json_vector(const char *text, size_t bytes, double **numbers, si
   return PLLM_OK;
 }
 
+PllmStatus pllm_core_json_print(const PllmJson *json, PllmBuffer *buffer, PllmError *err) {
+  char *text = cJSON_PrintUnformatted(node(json));
+  PllmStatus status = text ? pllm_buffer_text(buffer, text, err) : pllm_fail_nomem(err);
+  cJSON_free(text);
+  return status;
+}
+
 /* ---- options ---- */
 
 static PllmStatus wrong_type(const PllmOption *o, const cJSON *value, const char *required, PllmError *err) {

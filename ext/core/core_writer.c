@@ -140,38 +140,12 @@ PllmStatus pllm_writer_raw(PllmWriter *w, const char *text, size_t bytes, PllmEr
   return PLLM_OK;
 }
 
-/* The escape of a byte that JSON strings cannot hold as it is. */
-static size_t escape(unsigned char c, char out[8]) {
-  static const char plain[] = "\"\"\\\\\nn\rr\tt\bb\ff";
-  for (const char *p = plain; *p; p += 2) {
-    if ((unsigned char)*p != c) continue;
-    out[0] = '\\';
-    out[1] = p[1];
-    return 2;
-  }
-  return (size_t)snprintf(out, 8, "\\u%04x", c);
+static PllmStatus put_writer(void *arg, const char *text, size_t bytes, PllmError *err) {
+  return pllm_writer_raw(arg, text, bytes, err);
 }
 
 PllmStatus pllm_writer_string(PllmWriter *w, const char *text, size_t bytes, PllmError *err) {
-  const unsigned char *p = (const unsigned char *)text;
-  PllmStatus status = pllm_writer_raw(w, "\"", 1, err);
-  size_t i = 0, from = 0; /* text[from..i) is written as it is */
-  while (status == PLLM_OK && i < bytes) {
-    size_t n = p[i] < 0x80 ? 1 : pllm_core_utf8(p + i, bytes - i);
-    if (n == 0 || p[i] == 0)
-      return pllm_fail(err, PLLM_INVALID, "%s at byte %zu, which JSON text cannot hold",
-                       n == 0 ? "invalid UTF-8" : "the character U+0000", i);
-    if (p[i] < 0x20 || p[i] == '"' || p[i] == '\\') {
-      char out[8];
-      size_t m = escape(p[i], out);
-      status = pllm_writer_raw(w, text + from, i - from, err);
-      if (status == PLLM_OK) status = pllm_writer_raw(w, out, m, err);
-      from = i + 1;
-    }
-    i += n;
-  }
-  if (status == PLLM_OK) status = pllm_writer_raw(w, text + from, bytes - from, err);
-  return status == PLLM_OK ? pllm_writer_raw(w, "\"", 1, err) : status;
+  return pllm_core_json_string(text, bytes, put_writer, w, err);
 }
 
 /* Best effort: the name itself is on the disk too (some file systems cannot sync a folder). */
