@@ -2,6 +2,7 @@
 # The layering rules of the tree, as TAP: the core knows nothing of SQLite, the glue nothing of BLAS or cJSON, one
 # core file sees each library, no source file grows past what a reader can hold.
 cd "$(dirname "$0")/.." || exit 1
+export LC_ALL=C.UTF-8 # lines are counted in characters
 n=0 bad=0
 rule() { # rule NAME FOUND: passes when FOUND is empty
   n=$((n + 1))
@@ -14,5 +15,7 @@ rule "only core_blas.c sees BLAS" "$(grep -lE '#include.*(cblas|lapack|openblas)
 rule "the host's BLAS threads and cJSON hooks are never changed" "$(grep -nE 'openblas_set_num_threads|cJSON_InitHooks' -r ext include)"
 rule "no source file over 700 lines" "$(find ext include tests -name '*.[ch]' -exec wc -l {} + | awk '$2 != "total" && $1 > 700 {print $1, $2}')"
 rule "only the core's allocator file calls malloc" "$(grep -nE '\b(malloc|calloc|realloc|free)\(' -r ext/core ext/sqlite | grep -vE 'core_mem.c|core_json.c|sqlite3_')"
+rule "no source line over 120 characters" "$(grep -nE '^.{121,}' -r ext include tests/unit)"
+rule "no comment line that a formatter tore off" "$(grep -nE '^ ?\*[^*/ ]' -r ext include tests/unit)"
 echo "1..$n"
 exit $bad

@@ -1,8 +1,9 @@
 /*
 ** core_posterior.c: the posterior mean of weights on the simplex, by sequential Monte Carlo.
 **
-** Model.  Prior: w ~ Dirichlet(alpha 1), alpha from {.01, .03, .1, .3, 1, 3} with equal weights; sharpness b from {1, 2, 4, ..., 512}
-** with weights proportional to sqrt(b), in units where features have root mean square 1 within sets (so that only
+** Model.  Prior: w ~ Dirichlet(alpha 1); alpha is .01, .03, .1 or .3 with weights 1/8, or 1 or 3 with weights 1/4 (half
+** sparse, half not: a sparser prior mistakes noise for a strong taste); sharpness b from {1, 2, 4, ..., 512} with
+** weights proportional to b^(1/4), in units where features have root mean square 1 within sets (so that only
 ** noisy users are soft).  Likelihood of a set S with best i and worst j, as marked:
 **     exp(b u_i) / sum_S exp(b u)  *  exp(-b u_j) / sum_{S without i} exp(-b u),   u = x.w
 ** Ratings: with r the correlation of u and the ratings (offset and scale are the user's own), (1 - max(r,0)^2 + 0.01)^(-(n-1)/2).
@@ -43,7 +44,7 @@ enum {
 #define LOG_2 0.69314718055994530942
 #define RATING_NOISE 0.01
 
-static const double prior_alpha[] = {.01, .03, .1, .3, 1, 3};
+static const double prior_alpha[] = {.01, .03, .1, .3, 1, 1, 3, 3}; /* one that stands twice weighs twice */
 enum { ALPHAS = sizeof prior_alpha / sizeof *prior_alpha };
 
 /* Kinds of random numbers of a step. */
@@ -86,7 +87,7 @@ static void draw_moves(PllmParticles *p) {
 static double draw_log_b(size_t i) {
   double total = 0, u, sum = 0, root[SHARPNESSES];
   int k = 0;
-  for (k = 0; k < SHARPNESSES; k++) total += root[k] = k == 0 ? 1 : root[k - 1] * 1.41421356237309504880;
+  for (k = 0; k < SHARPNESSES; k++) total += root[k] = k == 0 ? 1 : root[k - 1] * 1.18920711500272106672;
   u = (double)i * 0.61803398874989484820;
   u = (u - floor(u)) * total;
   for (k = 0; k < SHARPNESSES - 1; k++) {
@@ -418,7 +419,7 @@ static void propose(Sampler *s, const double *move, double *prior) {
     if (s->p->sharpness == 0 && !s->v->ratings) {
       double shifted = log_b + LOG_2 * move[MOVE_SHARP * LANES + l];
       if (shifted > -0.1 && shifted < LOG_2 * (SHARPNESSES - 0.9)) {
-        prior[l] += 0.5 * (shifted - log_b);
+        prior[l] += 0.25 * (shifted - log_b);
         log_b = shifted;
       } else {
         prior[l] = -DBL_MAX; /* outside the grid */
