@@ -15,7 +15,7 @@ rule "only core_blas.c sees BLAS" "$(grep -lE '#include.*(cblas|lapack|openblas)
 rule "the host's BLAS threads and cJSON hooks are never changed" "$(grep -nE 'openblas_set_num_threads|cJSON_InitHooks' -r ext include)"
 rule "no source file over 700 lines" "$(find ext include tests -name '*.[ch]' -exec wc -l {} + | awk '$2 != "total" && $1 > 700 {print $1, $2}')"
 rule "only the core's allocator file calls malloc" "$(grep -nE '\b(malloc|calloc|realloc|free)\(' -r ext/core ext/sqlite | grep -vE 'core_mem.c|core_json.c|sqlite3_')"
-rule "no source line over 120 characters" "$(grep -nE '^.{121,}' -r ext include tests/unit)"
+rule "no source line over 130 characters" "$(grep -nE '^.{131,}' -r ext include tests/unit)"
 rule "no comment line that a formatter tore off" "$(grep -nE '^ ?\*[^*/ ]' -r ext include tests/unit)"
 echo "1..$n"
 exit $bad

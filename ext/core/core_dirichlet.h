@@ -24,7 +24,8 @@ typedef struct PllmDirichlet {
   PllmShape shape[PLLM_MAX_MODELS];
 } PllmDirichlet;
 
-/* Users drawn together: many, so that rejected lanes fill vectors too, but a tile [n][users] should stay in the cache. */
+/* Users drawn together: many, so that rejected lanes fill vectors too, but a tile [n][users] should stay in the
+** cache. */
 #define PLLM_DIRICHLET_TILE(n) ((n) <= 32 ? 4 * PLLM_BLOCK : PLLM_BLOCK)
 
 /* Doubles of scratch that a worker needs to draw many users with n components: a tile and two lists of its lanes. */

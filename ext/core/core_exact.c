@@ -1,8 +1,9 @@
 /*
 ** core_exact.c: exact sums of f32 vectors.
 **
-** A number is LIMBS digits of 32 bits in int64, so that additions need no carries for a long time: one addition changes a
-** limb by less than 2^32, and carries are moved on every 2^20 of them (2^30 would do).  Limb k counts units of 2^(32 k - 149).
+** A number is LIMBS digits of 32 bits in int64, so that additions need no carries for a long time: one addition
+** changes a limb by less than 2^32, and carries are moved on every 2^20 of them (2^30 would do).  Limb k counts units
+** of 2^(32 k - 149).
 */
 #include "core_int.h"
 

@@ -13,7 +13,7 @@ size_t pllm_core_utf8(const unsigned char *p, size_t left);
 /* Append a value's JSON text on one line.  O(its size). */
 PllmStatus pllm_core_json_print(const PllmJson *json, PllmBuffer *buffer, PllmError *err);
 
-/* ---- core_buffer.c: JSON strings ------------------------------------------------------------------------------------ */
+/* ---- core_buffer.c: JSON strings ------------------------------------------------------------------------------- */
 
 /* Put text as a JSON string with its quotes; PLLM_INVALID, naming the byte, for invalid UTF-8 and U+0000.  O(bytes). */
 typedef PllmStatus (*PllmCorePut)(void *arg, const char *text, size_t bytes, PllmError *err);

@@ -1,26 +1,30 @@
 /*
 ** core_posterior.c: the posterior mean of weights on the simplex, by sequential Monte Carlo.
 **
-** Model.  Prior: w ~ Dirichlet(alpha 1); alpha is .01, .03, .1 or .3 with weights 1/8, or 1 or 3 with weights 1/4 (half
-** sparse, half not: a sparser prior mistakes noise for a strong taste); sharpness b from {1, 2, 4, ..., 512} with
-** weights proportional to b^(1/4), in units where features have root mean square 1 within sets (so that only
+** Model.  Prior: w ~ Dirichlet(alpha 1); alpha is .01, .03, .1 or .3 with weights 1/8, or 1 or 3 with weights 1/4
+** (half sparse, half not: a sparser prior mistakes noise for a strong taste); sharpness b from {1, 2, 4, ..., 512}
+** with weights proportional to b^(1/4), in units where features have root mean square 1 within sets (so that only
 ** noisy users are soft).  Likelihood of a set S with best i and worst j, as marked:
 **     exp(b u_i) / sum_S exp(b u)  *  exp(-b u_j) / sum_{S without i} exp(-b u),   u = x.w
-** Ratings: with r the correlation of u and the ratings (offset and scale are the user's own), (1 - max(r,0)^2 + 0.01)^(-(n-1)/2).
+** Ratings: with r the correlation of u and the ratings (offset and scale are the user's own), (1 - max(r,0)^2 +
+** 0.01)^(-(n-1)/2).
 **
-** Method (importance sampling, then resample and move: Chopin 2002, "A sequential particle filter method for static models").
-**   1. About 8,192 particles (w, alpha, b) drawn from the prior, each w with all its rotations, so that no reward model is favoured.
-**      They are the same for all users.  Sets come one after the other and multiply the particles' weights; particles that fall
-**      below e^-20 of the best are dropped, so most sets meet few of them.
-**   2. When the effective number falls below 100, 128 lanes are drawn from the particles and moved by Metropolis steps that
-**      leave the posterior of the sets seen so far alone: 5 after each such set, 30 at the end, averaging the last 20.
-**   A move shifts mass between two components a and b: a is drawn in proportion to w, b uniformly (the pair's mass, and so the
-**   proposal's density, is unchanged); logit(w_a/(w_a+w_b)) makes a random step of size .3, 1.5 or 6, one time in five after
-**   changing sign; b may double or halve.  The acceptance ratio needs the prior's (t(1-t))^alpha and the likelihoods only.
+** Method (importance sampling, then resample and move: Chopin 2002, "A sequential particle filter method for static
+**   models").
+**   1. About 8,192 particles (w, alpha, b) drawn from the prior, each w with all its rotations, so that no reward
+**      model is favoured. They are the same for all users.  Sets come one after the other and multiply the particles'
+**      weights; particles that fall below e^-20 of the best are dropped, so most sets meet few of them.
+**   2. When the effective number falls below 100, 128 lanes are drawn from the particles and moved by Metropolis
+**      steps that leave the posterior of the sets seen so far alone: 5 after each such set, 30 at the end, averaging
+**      the last 20.
+**   A move shifts mass between two components a and b: a is drawn in proportion to w, b uniformly (the pair's mass,
+**   and so the proposal's density, is unchanged); logit(w_a/(w_a+w_b)) makes a random step of size .3, 1.5 or 6, one
+**   time in five after changing sign; b may double or halve.  The acceptance ratio needs the prior's (t(1-t))^alpha
+**   and the likelihoods only.
 ** Without evidence the mean is exactly 1/dim.
 **
-** Only + - * / sqrt, the exp and log of core_math.h and table lookups decide the result: the same bits on every CPU and for any
-** number of threads.
+** Only + - * / sqrt, the exp and log of core_math.h and table lookups decide the result: the same bits on every CPU
+** and for any number of threads.
 */
 #include "core_posterior.h"
 #include "core_dirichlet.h"
@@ -170,8 +174,8 @@ PllmStatus pllm_particles_new(size_t dim, double alpha, double sharpness, uint32
 
 /* ---- likelihood of one set for blocks of particles ---- */
 
-/* exp(t) to 1e-12, with t taken as at least -700 and at most 300: no ratio of likelihoods survives more.  No division, and
-** branch-free, as nearly all of the sampler's time goes here. */
+/* exp(t) to 1e-12, with t taken as at least -700 and at most 300: no ratio of likelihoods survives more.  No
+** division, and branch-free, as nearly all of the sampler's time goes here. */
 static PLLM_INLINE double exp_rough(double t) {
   double k, r, p;
   t = t > 300 ? 300 : t;
@@ -193,7 +197,8 @@ static PLLM_INLINE double exp_rough(double t) {
   return p * pllm_bits_double((pllm_double_bits(k) + 1023) << 52);
 }
 
-/* w[dim] rows are `stride` apart; n is a multiple of PLLM_BLOCK; u is [rows][PLLM_BLOCK] scratch; ll[n] is added to. */
+/* w[dim] rows are `stride` apart; n is a multiple of PLLM_BLOCK; u is [rows][PLLM_BLOCK] scratch; ll[n] is added to.
+** */
 typedef struct SetTask {
   const double *x; /* [rows][dim] */
   const PllmSet *set;
@@ -215,7 +220,8 @@ static PLLM_INLINE void utilities_body(const double *x, size_t rows, size_t dim,
   }
 }
 
-/* sum[l] = sum over rows but `without` of exp(sign b (u_r - u_at)); exponents stop at 300, which no ratio survives. */
+/* sum[l] = sum over rows but `without` of exp(sign b (u_r - u_at)); exponents stop at 300, which no ratio survives.
+** */
 static PLLM_INLINE void sum_exp_body(const double *u, size_t rows, size_t at, size_t without, double sign,
                                      const double *b, double *sum) {
   for (size_t l = 0; l < PLLM_BLOCK; l++) sum[l] = 0;

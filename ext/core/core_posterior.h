@@ -26,10 +26,10 @@ void pllm_particles_free(PllmParticles *particles);
 size_t pllm_posterior_bytes(size_t dim, size_t rows);
 
 /*
-** The posterior mean into mean[dim], which is on the simplex; nothing of use when stop says so.  Never allocates.  O(particles x rows x dim) for the first
-** sets, then O(lanes x steps x rows x dim); see core_posterior.c.
+** The posterior mean into mean[dim], which is on the simplex; nothing of use when stop says so.  Never allocates.
+** O(particles x rows x dim) for the first sets, then O(lanes x steps x rows x dim); see core_posterior.c.
 */
-void pllm_posterior_mean(const PllmParticles *particles, const PllmEvidence *evidence, void *scratch, const PllmStop *stop,
-                         double *mean);
+void pllm_posterior_mean(const PllmParticles *particles, const PllmEvidence *evidence, void *scratch,
+                         const PllmStop *stop, double *mean);
 
 #endif

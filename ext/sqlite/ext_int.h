@@ -144,7 +144,7 @@ const char *pllm_ext_text_argument(sqlite3_context *context, const char *where, 
 int pllm_ext_options_argument(sqlite3_context *context, const char *where, sqlite3_value *value, PllmOption *options,
                               size_t count);
 
-/* ---- ext_model.c: models as arguments ----------------------------------------------------------------------------- */
+/* ---- ext_model.c: models as arguments -------------------------------------------------------------------------- */
 
 /*
 ** A decoded model.  The connection keeps the last few, so that a model which comes as a scalar subquery, and so anew on

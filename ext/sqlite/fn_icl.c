@@ -25,7 +25,7 @@
 
 #include <string.h>
 
-/* ---- a text that is the same on every row of a group ------------------------------------------------------------ */
+/* ---- a text that is the same on every row of a group ----------------------------------------------------------- */
 
 typedef struct Constant {
   int set;    /* a row was seen */
@@ -80,7 +80,7 @@ static void result_buffer(sqlite3_context *context, PllmBuffer *buffer) {
   memset(buffer, 0, sizeof *buffer);
 }
 
-/* ---- embed_user --------------------------------------------------------------------------------------------------- */
+/* ---- embed_user ------------------------------------------------------------------------------------------------ */
 
 enum { WINNING_MINUS_LOSING, WINNING, LOSING, KINDS };
 static const char *const kind_names[KINDS] = {"winning_minus_losing", "winning", "losing"};
@@ -214,7 +214,7 @@ static void user_final(sqlite3_context *context) {
   if (g) user_free(g);
 }
 
-/* ---- icl_prompt --------------------------------------------------------------------------------------------------- */
+/* ---- icl_prompt ------------------------------------------------------------------------------------------------ */
 
 enum { ARG_TEST_PROMPT, ARG_RANK, ARG_EXAMPLE, ARG_OPTIONS = ARG_EXAMPLE + 3 };
 static const char *const icl_names[] = {"test_prompt", "rank",          "example_prompt",
@@ -306,7 +306,7 @@ static void icl_final(sqlite3_context *context) {
   icl_free(g);
 }
 
-/* ---- chat_request ------------------------------------------------------------------------------------------------- */
+/* ---- chat_request ---------------------------------------------------------------------------------------------- */
 
 static void chat(sqlite3_context *context, int argc, sqlite3_value **argv) {
   static const char *const names[2] = {"custom_id", "content"};

@@ -79,7 +79,8 @@ static void judge(const PllmEvaluation *task, const double *truth, const double 
     wins += rival != SIZE_MAX && t[pick] > t[rival];
   }
   *out = (PllmJudgement){
-      top1 / n,   pair / with_pair, all / with_pair, reward / n, best_reward / n, random / n, best_reward / n - reward / n,
+      top1 / n,   pair / with_pair, all / with_pair,           reward / n, best_reward / n,
+      random / n, best_reward / n - reward / n,
       wins / with};
 }
 
