@@ -41,7 +41,7 @@ UNIT_BIN = $(UNIT_SRC:tests/unit/%.c=$(BUILD)/tests/%)
 LIBRARY   = $(BUILD)/libpersonalllm_core.a
 EXTENSION = $(BUILD)/personalllm.$(SO)
 
-.PHONY: all deps test-deps core unit test test-unit lint clean help
+.PHONY: all core demo test docs lint clean help
 all: deps-build $(EXTENSION) ## build the extension (the default)
 
 core: $(LIBRARY) ## build only the scoring core
@@ -98,6 +98,10 @@ demo: deps-demo ## install what is missing, build, run the whole benchmark on th
 test: deps-test ## install what is missing, build, run every test suite; ends with "N passed, N failed"
 	@$(MAKE) --no-print-directory $(EXTENSION) $(UNIT_BIN)
 	@tests/run.sh
+
+docs: deps-test ## write what the documentation's examples print into README.md and docs/reference.md
+	@$(MAKE) --no-print-directory $(EXTENSION)
+	@$(PYTHON) tests/sql/test_docs.py --fill
 
 lint: ## the layering rules: the core never sees SQLite, the glue never sees BLAS or cJSON
 	@tests/lint.sh

@@ -1,6 +1,6 @@
 -- Who are the simulated users?
 --
--- Declares the population of the paper's analyses (section 2.1 of the paper: w ~ Dirichlet(alpha * 1), 1,000 users,
+-- Declares the population of the paper's analyses (w ~ Dirichlet(alpha * 1), 1,000 users,
 -- alpha 0.05, seed 0, drawn as numpy's RandomState(0).dirichlet draws them) and shows three of them.  A declaration
 -- stores nothing: every row is computed from the arguments.
 --
