@@ -28,6 +28,8 @@ KNOWN_OPTIONS = {
     "adapt_user": f"SELECT adapt_user('[1]', '[2]', {UNKNOWN})",
     "adapt_user_choices": f"SELECT adapt_user_choices(1, '[1]', 'best', {UNKNOWN})",
     "adapt_user_ratings": f"SELECT adapt_user_ratings('[1]', 2, {UNKNOWN})",
+    "chat_request": f"SELECT chat_request('x', 'y', {UNKNOWN})",
+    "icl_prompt": f"SELECT icl_prompt('x', 1, 'y', 'z', 'z', {UNKNOWN})",
     "persona_adapt": f"SELECT * FROM persona_adapt('pairs', NULL, {UNKNOWN})",
     "persona_choices": f"SELECT * FROM persona_choices('users', {UNKNOWN})",
     "persona_evaluate": f"SELECT * FROM persona_evaluate('users', 'users', 'test', {UNKNOWN})",
