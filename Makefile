@@ -96,12 +96,14 @@ demo: deps-demo ## install what is missing, build, run the whole benchmark on th
 	@sqlite3 :memory: < examples/demo.sql
 
 test: deps-test ## install what is missing, build, run every test suite; ends with "N passed, N failed"
-	@$(MAKE) --no-print-directory $(EXTENSION) $(UNIT_BIN)
+	@$(MAKE) --no-print-directory $(EXTENSION) $(UNIT_BIN) bench-programs
 	@tests/run.sh
 
 docs: deps-test ## write what the documentation's examples print into README.md and docs/reference.md
 	@$(MAKE) --no-print-directory $(EXTENSION)
 	@$(PYTHON) tests/sql/test_docs.py --fill
+
+include tests/bench/bench.mk
 
 lint: ## the layering rules: the core never sees SQLite, the glue never sees BLAS or cJSON
 	@tests/lint.sh

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Run every suite and add up the TAP lines they print.  A suite is an executable that prints "ok", "not ok" and
 # "ok ... # SKIP why" lines; one that dies, or prints no plan line, counts as one failure.  Ends with "N passed, N failed".
-#   tests/run.sh [suite...]     (default: unit programs, then the SQL-level and reference suites)
+#   tests/run.sh [suite...]     (default: unit programs, SQL-level and reference suites, the benchmark's answers)
 set -u
 cd "$(dirname "$0")/.." || exit 1
 : "${BUILD:=build}" "${PYTHON:=/usr/bin/python3}" "${SHARED:=../shared}"
@@ -9,7 +9,7 @@ export BUILD PYTHON SHARED
 out="$BUILD/tests/out"
 mkdir -p "$out"
 
-[ $# -gt 0 ] || set -- "$BUILD"/tests/test_* tests/lint.sh tests/sql/test_*.py tests/ref/test_*.py
+[ $# -gt 0 ] || set -- "$BUILD"/tests/test_* tests/lint.sh tests/sql/test_*.py tests/ref/test_*.py tests/bench/test_*.py
 passed=0 failed=0 skipped=0
 for suite in "$@"; do
   [ -f "$suite" ] || continue

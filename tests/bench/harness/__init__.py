@@ -1,0 +1,1 @@
+"""The benchmark's harness: what all jobs share.  See ../bench.py."""
