@@ -8,21 +8,14 @@
 */
 #include "core_fit.h"
 #include "core_math.h"
+#include "core_newton.h"
 
 #include <float.h>
-
-enum { MAX_STEPS = 60, MAX_HALVINGS = 40 };
 
 size_t pllm_fit_bytes(size_t rows, size_t dim) {
   size_t rank = rows < dim ? rows : dim;
   return ((dim > rows ? rows * rank : 0) + 5 * rank + rank * rank + 2 * rows) * sizeof(double) +
          rank * sizeof(size_t) + 64;
-}
-
-static double dot(const double *a, const double *b, size_t n) {
-  double sum = 0;
-  for (size_t i = 0; i < n; i++) sum += a[i] * b[i];
-  return sum;
 }
 
 /* Pivoted Cholesky of the rows' Gram matrix: z z' = x x', columns of z in the order of the pivots, until nothing is
@@ -33,7 +26,7 @@ static void reduce(PllmFit *fit) {
   double *left = fit->u, first = 0; /* squared length of each row that the pivots do not span yet */
   fit->rank = 0;
   memset(fit->span, 0, rows * room * sizeof *fit->span);
-  for (size_t r = 0; r < rows; r++) left[r] = dot(v->x + r * v->dim, v->x + r * v->dim, v->dim);
+  for (size_t r = 0; r < rows; r++) left[r] = pllm_dot(v->x + r * v->dim, v->x + r * v->dim, v->dim);
   for (size_t k = 0; k < room; k++) {
     size_t best = 0;
     double root;
@@ -47,7 +40,7 @@ static void reduce(PllmFit *fit) {
     for (size_t r = 0; r < rows; r++) {
       double *zr = fit->span + r * room, *zb = fit->span + best * room;
       if (r == best) continue;
-      zr[k] = (dot(v->x + r * v->dim, v->x + best * v->dim, v->dim) - dot(zr, zb, k)) / root;
+      zr[k] = (pllm_dot(v->x + r * v->dim, v->x + best * v->dim, v->dim) - pllm_dot(zr, zb, k)) / root;
       left[r] -= zr[k] * zr[k];
     }
     fit->span[best * room + k] = root;
@@ -179,7 +172,7 @@ static double rating_terms(PllmFit *fit, PllmTerms terms, int slopes) {
 static double objective(PllmFit *fit, PllmTerms terms, double lambda, const double *w, int slopes) {
   const PllmEvidence *v = fit->evidence;
   size_t n = fit->rank;
-  double value = -0.5 * lambda * dot(w, w, n);
+  double value = -0.5 * lambda * pllm_dot(w, w, n);
   if (slopes) {
     memset(fit->hessian, 0, n * n * sizeof *fit->hessian);
     for (size_t i = 0; i < n; i++) {
@@ -187,63 +180,33 @@ static double objective(PllmFit *fit, PllmTerms terms, double lambda, const doub
       fit->hessian[i * n + i] = lambda;
     }
   }
-  for (size_t r = 0; r < v->rows; r++) fit->u[r] = dot(fit->z + r * n, w, n);
+  for (size_t r = 0; r < v->rows; r++) fit->u[r] = pllm_dot(fit->z + r * n, w, n);
   if (v->ratings) return value + rating_terms(fit, terms, slopes);
   for (size_t i = 0; i < v->sets && !(i % 16 == 0 && pllm_stopped(fit->stop)); i++)
     value += choice_terms(fit, &v->set[i], terms, slopes);
   return value;
 }
 
-/* Cholesky of the hessian in place (it is at least lambda, so positive); returns half its log determinant. */
-static double factor(PllmFit *fit) {
-  size_t n = fit->rank;
-  double *h = fit->hessian, half = 0;
-  for (size_t i = 0; i < n; i++)
-    for (size_t j = 0; j <= i; j++) {
-      double sum = h[i * n + j] - dot(h + i * n, h + j * n, j);
-      if (i == j) {
-        h[i * n + i] = sqrt(sum > DBL_MIN ? sum : DBL_MIN);
-        half += pllm_log1(h[i * n + i]);
-      } else {
-        h[i * n + j] = sum / h[j * n + j];
-      }
-    }
-  return half;
-}
-
-static void solve(const double *h, size_t n, double *x) {
-  for (size_t i = 0; i < n; i++) x[i] = (x[i] - dot(h + i * n, x, i)) / h[i * n + i];
-  for (size_t i = n; i-- > 0;) {
-    for (size_t j = i + 1; j < n; j++) x[i] -= h[j * n + i] * x[j];
-    x[i] /= h[i * n + i];
-  }
+static double search_objective(void *arg, const double *w, int slopes) {
+  PllmFit *fit = arg;
+  return objective(fit, fit->terms, fit->lambda, w, slopes);
 }
 
 double pllm_fit_solve(PllmFit *fit, PllmTerms terms, double lambda) {
-  size_t n = fit->rank;
-  double value, half;
-  memset(fit->w, 0, n * sizeof *fit->w);
-  value = objective(fit, terms, lambda, fit->w, 1);
-  for (int k = 0;; k++) {
-    double gain, next = value, t = 1;
-    int halvings = 0;
-    if (pllm_stopped(fit->stop)) return value;
-    half = factor(fit);
-    memcpy(fit->step, fit->gradient, n * sizeof *fit->step);
-    solve(fit->hessian, n, fit->step);
-    gain = dot(fit->step, fit->gradient, n);
-    if (!(gain > 1e-20 * (1 + fabs(value))) || k == MAX_STEPS) break;
-    for (; halvings < MAX_HALVINGS; halvings++, t *= 0.5) {
-      for (size_t i = 0; i < n; i++) fit->next[i] = fit->w[i] + t * fit->step[i];
-      next = objective(fit, terms, lambda, fit->next, 0);
-      if (next >= value + 1e-4 * t * gain) break;
-    }
-    if (halvings == MAX_HALVINGS) break; /* at the maximum to rounding */
-    memcpy(fit->w, fit->next, n * sizeof *fit->w);
-    value = objective(fit, terms, lambda, fit->w, 1);
-    (void)next;
-  }
-  return value - half + 0.5 * (double)n * pllm_log1(lambda);
+  PllmNewton search = {.n = fit->rank,
+                       .objective = search_objective,
+                       .arg = fit,
+                       .stop = fit->stop,
+                       .w = fit->w,
+                       .next = fit->next,
+                       .gradient = fit->gradient,
+                       .step = fit->step,
+                       .hessian = fit->hessian};
+  double value;
+  fit->terms = terms;
+  fit->lambda = lambda;
+  value = pllm_newton(&search);
+  return value - search.half + 0.5 * (double)fit->rank * pllm_log1(lambda);
 }
 
 void pllm_fit_add(const PllmFit *fit, double scale, double *out) {

@@ -25,6 +25,8 @@ typedef struct PllmFit {
   double *w, *next, *gradient, *step, *mean; /* [rank] */
   double *hessian;                           /* [rank][rank] */
   double *u, *p;                             /* [rows] */
+  PllmTerms terms;                           /* of the solve that is under way */
+  double lambda;
 } PllmFit;
 
 size_t pllm_fit_bytes(size_t rows, size_t dim);
