@@ -13,6 +13,7 @@
 #define PERSONALLLM_H
 
 #include "personalllm/adapt.h"
+#include "personalllm/analysis.h"
 #include "personalllm/base.h"
 #include "personalllm/buffer.h"
 #include "personalllm/dataset.h"

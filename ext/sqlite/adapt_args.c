@@ -81,16 +81,10 @@ static PllmStatus at_value(const PllmExtRows *rows, int i, PllmError *err) {
 static PllmStatus read_vector(PllmExtRows *rows, sqlite3_value **values, int i, PllmExtVector *vector,
                               PllmError *err) {
   PllmStatus status;
-  size_t dim = rows->options.dim;
-  int type = (int)rows->options.type;
   if (sqlite3_value_type(values[i]) == SQLITE_NULL)
     status = pllm_fail(err, PLLM_INVALID, "NULL; every response that was shown needs its features");
-  else if (dim > 0 && type != 0 && sqlite3_value_type(values[i]) == SQLITE_BLOB &&
-           (size_t)sqlite3_value_bytes(values[i]) != dim * (size_t)type)
-    status = pllm_fail(err, PLLM_INVALID, "a BLOB of %d bytes where %zu f%d numbers (%zu bytes) are expected",
-                       sqlite3_value_bytes(values[i]), dim, 8 * type, dim * (size_t)type);
   else
-    status = pllm_ext_vector_decode(values[i], type, dim, vector, err);
+    status = pllm_ext_vector_decode(values[i], (int)rows->options.type, rows->options.dim, vector, err);
   return status == PLLM_OK ? status : at_value(rows, i, err);
 }
 

@@ -53,7 +53,12 @@ PllmStatus pllm_ext_vector_decode(sqlite3_value *value, int type, size_t dim, Pl
   blob = sqlite3_value_blob(value);
   bytes = (size_t)sqlite3_value_bytes(value);
   if (!blob && bytes > 0) return pllm_fail_nomem(err);
-  if (dim > 0)
+  if (dim > 0 && type != 0)
+    status = bytes == dim * (size_t)type ? PLLM_OK
+                                         : pllm_fail(err, PLLM_INVALID,
+                                                     "a BLOB of %zu bytes where %zu f%d numbers (%zu bytes) are expected",
+                                                     bytes, dim, 8 * type, dim * (size_t)type);
+  else if (dim > 0)
     status = pllm_vector_type(bytes, dim, &found, err);
   else
     status = pllm_vector_dim(blob, bytes, found, type == 0, &n, err);

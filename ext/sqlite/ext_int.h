@@ -87,6 +87,7 @@ int pllm_ext_init_choices(PllmConn *conn, char **error);
 int pllm_ext_init_evaluate(PllmConn *conn, char **error);
 int pllm_ext_init_users(PllmConn *conn, char **error);
 int pllm_ext_init_text(PllmConn *conn, char **error);
+int pllm_ext_init_analysis(PllmConn *conn, char **error);
 int pllm_ext_init_model(PllmConn *conn, char **error);
 int pllm_ext_init_model_tables(PllmConn *conn, char **error);
 int pllm_ext_init_icl(PllmConn *conn, char **error);
@@ -122,9 +123,10 @@ typedef struct PllmExtVector {
 void pllm_ext_vector_free(PllmExtVector *vector);
 
 /*
-** Decode a vector argument into *vector, reusing its memory.  dim > 0 fixes the dimension (a BLOB may be f64 or f32);
-** dim = 0 takes the BLOB as `type` (PLLM_F64 or PLLM_F32), or, with type = 0, as f64 guarded against misread f32.
-** NULL values are the caller's business.  The error names no argument: see pllm_ext_arg_error.
+** Decode a vector argument into *vector, reusing its memory.  dim > 0 fixes the dimension (a BLOB may be f64 or f32,
+** unless `type`, PLLM_F64 or PLLM_F32, says which it must be); dim = 0 takes the BLOB as `type`, or, with type = 0,
+** as f64 guarded against misread f32.  NULL values are the caller's business.  The error names no argument: see
+** pllm_ext_arg_error.
 */
 PllmStatus pllm_ext_vector_decode(sqlite3_value *value, int type, size_t dim, PllmExtVector *vector, PllmError *err);
 
@@ -147,9 +149,9 @@ int pllm_ext_options_argument(sqlite3_context *context, const char *where, sqlit
 /* ---- ext_model.c: models as arguments -------------------------------------------------------------------------- */
 
 /*
-** A decoded model.  The connection keeps the last few, so that a model which comes as a scalar subquery, and so anew on
-** every row, is decoded once; every use still verifies the checksum of its bytes (8 bytes a cycle or so), except where
-** SQLite says that it is the same value (a bound parameter of a scalar function).
+** A decoded model.  The connection keeps the last few, so that a model which comes as a scalar subquery, and so anew
+** on every row, is decoded once; every use still verifies the checksum of its bytes (8 bytes a cycle or so), except
+** where SQLite says that it is the same value (a bound parameter of a scalar function).
 */
 typedef struct PllmExtModel {
   const PllmModel *model;
@@ -166,8 +168,8 @@ void pllm_ext_model_close(PllmExtModel *model); /* NULL is accepted */
 void pllm_ext_models_free(PllmConn *conn);      /* the connection's own */
 
 /*
-** Argument i (from 0) of a scalar function, called `name` in messages: borrowed for this call.  NULL after an error was
-** reported as `where`.  Values that are NULL are the caller's business.
+** Argument i (from 0) of a scalar function, called `name` in messages: borrowed for this call.  NULL after an error
+** was reported as `where`.  Values that are NULL are the caller's business.
 */
 PllmExtModel *pllm_ext_model_argument(sqlite3_context *context, const char *where, sqlite3_value **argv, int i,
                                       const char *name);
@@ -178,6 +180,19 @@ void pllm_ext_result_model(sqlite3_context *context, const char *where, const Pl
 /* Is value, a BLOB, the model that was opened before?  By length and checksum as it claims them: O(1), for the rows of a
 ** group, whose first row was verified. */
 int pllm_ext_model_same(const PllmExtModel *model, sqlite3_value *value);
+
+/* ---- ext_group.c: aggregates ------------------------------------------------------------------------------------ */
+
+/* The options of a group, start from {0}; free it with the group. */
+typedef struct PllmExtSame {
+  int seen;
+  char *text; /* owned copy, not NUL-terminated; NULL when absent */
+  size_t bytes;
+} PllmExtSame;
+/* Keep the first row's options (NULL, or an SQL NULL, is absent); a later row's must be the same.  PLLM_INVALID names
+** argument `number`. */
+PllmStatus pllm_ext_same(PllmExtSame *same, sqlite3_value *options, int number, PllmError *err);
+void pllm_ext_same_free(PllmExtSame *same);
 
 /* ---- ext_name.c: table names as arguments -------------------------------------------------------------------- */
 

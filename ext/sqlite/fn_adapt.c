@@ -42,8 +42,7 @@ typedef struct Group {
   int failed;          /* an error was reported: no further work */
   int fresh;           /* weights hold the estimate of the present rows */
   sqlite3_int64 steps; /* rows handed over, for messages */
-  char *options;       /* copy of the options, NULL when absent (owned) */
-  int options_bytes;
+  PllmExtSame options;
   PllmExtRows rows;
   PllmFeedback *feedback; /* owned */
   double *weights;        /* owned */
@@ -53,11 +52,10 @@ typedef struct Group {
 static const char *const function_names[] = {"adapt_user", "adapt_user_choices", "adapt_user_ratings"};
 
 static void group_free(Group *g) {
-  pllm_free(g->options);
+  pllm_ext_same_free(&g->options);
   pllm_free(g->weights);
   pllm_feedback_free(g->feedback);
   pllm_ext_rows_close(&g->rows);
-  g->options = NULL;
   g->weights = NULL;
   g->feedback = NULL;
 }
@@ -76,12 +74,8 @@ static PllmStatus group_open(Group *g, PllmForm form, const PllmExtTrailing *tra
   if (status == PLLM_INVALID && trailing->model)
     return pllm_error_prefix(err, "argument %d (model)", trailing->model_at);
   if (status != PLLM_OK) return status;
-  if (trailing->options) {
-    g->options_bytes = sqlite3_value_bytes(trailing->options);
-    g->options = pllm_alloc((size_t)g->options_bytes, 1);
-    if (!g->options) return pllm_fail_nomem(err);
-    memcpy(g->options, sqlite3_value_text(trailing->options), (size_t)g->options_bytes);
-  }
+  status = pllm_ext_same(&g->options, trailing->options, trailing->options_at, err);
+  if (status != PLLM_OK) return status;
   g->feedback = pllm_feedback_new(form);
   if (!g->feedback) return pllm_fail_nomem(err);
   g->opened = 1;
@@ -89,29 +83,14 @@ static PllmStatus group_open(Group *g, PllmForm form, const PllmExtTrailing *tra
 }
 
 /* Later rows repeat them. */
-static PllmStatus group_same(const Group *g, const PllmExtTrailing *trailing, PllmError *err) {
+static PllmStatus group_same(Group *g, const PllmExtTrailing *trailing, PllmError *err) {
   if (trailing->model)
     return pllm_fail(
         err, PLLM_INVALID,
         "argument %d (model): a BLOB, but absent on the rows before; it must be the same on every row of a "
         "group",
         trailing->model_at);
-  if (!trailing->options && !g->options) return PLLM_OK;
-  if (trailing->options && g->options) {
-    const char *text = (const char *)sqlite3_value_text(trailing->options);
-    if (!text) return pllm_fail_nomem(err);
-    if (sqlite3_value_bytes(trailing->options) == g->options_bytes &&
-        memcmp(text, g->options, (size_t)g->options_bytes) == 0)
-      return PLLM_OK;
-    return pllm_fail(
-        err, PLLM_INVALID,
-        "argument %d (options): %.60s, but %.*s on the rows before; they must be the same on every row of "
-        "a group",
-        trailing->options_at, text, g->options_bytes < 60 ? g->options_bytes : 60, g->options);
-  }
-  return pllm_fail(err, PLLM_INVALID,
-                   "options are given on some rows and absent on others; they must be the same on "
-                   "every row of a group");
+  return pllm_ext_same(&g->options, trailing->options, trailing->options_at, err);
 }
 
 static void step(sqlite3_context *context, PllmForm form, int argc, sqlite3_value **argv) {
