@@ -162,7 +162,7 @@ static PllmStatus separable(const PllmLogistic *fit, PllmError *err) {
                      "false, or \"separable\": \"null\" to get NULL",
                      fit->rows, fit->positives > 0);
   return pllm_fail(err, PLLM_INVALID,
-                   "the features separate the %zu rows with label 1 from the %zu with label 0, so that ever larger "
+                   "the features separate the rows with label 1 (%zu) from those with label 0 (%zu), so that ever larger "
                    "coefficients fit better; give a penalty such as \"lambda\": 1, or \"separable\": \"null\" to get "
                    "NULL",
                    fit->positives, fit->rows - fit->positives);

@@ -119,7 +119,7 @@ for seed in range(250):
 ok(not wrong and min(counts) > 50, "L3 NULL exactly where a linear program finds a separating direction, the maximum elsewhere", (counts, wrong))
 X, y = [[1.0, 5], [2, 5], [3, 5], [4, 5]], [0, 0, 1, 1]
 fails(db, "SELECT fit_logistic(column1, column2, '{\"lambda\":0}') FROM (VALUES (0, '[1]'), (0, '[2]'), (1, '[3]'))",
-      'fit_logistic: the features separate the 1 rows with label 1 from the 2 with label 0, so that ever larger coefficients fit '
+      'fit_logistic: the features separate the rows with label 1 (1) from those with label 0 (2), so that ever larger coefficients fit '
       'better; give a penalty such as "lambda": 1, or "separable": "null" to get NULL')
 fails(db, "SELECT fit_logistic(1, '[1]') FROM (VALUES (1), (2))",
       'fit_logistic: all 2 labels are 1, so that no intercept is the best one; give both labels, "intercept": false, or '

@@ -29,6 +29,7 @@ KNOWN_OPTIONS = {
     "adapt_user_choices": f"SELECT adapt_user_choices(1, '[1]', 'best', {UNKNOWN})",
     "adapt_user_ratings": f"SELECT adapt_user_ratings('[1]', 2, {UNKNOWN})",
     "chat_request": f"SELECT chat_request('x', 'y', {UNKNOWN})",
+    "fit_logistic": f"SELECT fit_logistic(1, '[1]', {UNKNOWN})",
     "icl_prompt": f"SELECT icl_prompt('x', 1, 'y', 'z', 'z', {UNKNOWN})",
     "persona_adapt": f"SELECT * FROM persona_adapt('pairs', NULL, {UNKNOWN})",
     "persona_choices": f"SELECT * FROM persona_choices('users', {UNKNOWN})",
