@@ -1,7 +1,7 @@
 # bench.mk: the benchmark's part of the Makefile; see bench.py.
 # The limits are compiled for the machine they run on; the floors and the core's own program as the extension is.
 BENCH      = $(BUILD)/bench
-BENCH_BIN  = $(BENCH)/limit $(BENCH)/floor.$(SO)
+BENCH_BIN  = $(BENCH)/limit $(BENCH)/limit_import $(BENCH)/core $(BENCH)/floor.$(SO)
 BENCH_CC   = $(CC) -std=c11 $(WARN) $(WERROR) -D_GNU_SOURCE -O3 -fno-math-errno -fno-trapping-math -pthread -g
 NATIVE    ?= -march=native
 BENCH_H    = tests/bench/program.h tests/bench/limit.h tests/bench/limit_math.h
@@ -10,6 +10,14 @@ LIMIT_SRC  = $(wildcard tests/bench/limit*.c) tests/bench/program.c $(wildcard t
 $(BENCH)/limit: $(LIMIT_SRC) $(BENCH_H)
 	@mkdir -p $(@D)
 	@echo "CC $@"; $(BENCH_CC) $(NATIVE) -ffp-contract=fast -o $@ $(LIMIT_SRC) -lm -lopenblas
+
+$(BENCH)/limit_import: tests/bench/j5_import/limit_import.c tests/bench/program.c $(BENCH_H)
+	@mkdir -p $(@D)
+	@echo "CC $@"; $(BENCH_CC) $(NATIVE) -o $@ $(filter %.c,$^) -lcjson -lsqlite3 -lm
+
+$(BENCH)/core: tests/bench/core.c tests/bench/program.c $(BENCH_H) $(LIBRARY)
+	@mkdir -p $(@D)
+	@echo "CC $@"; $(CC) $(ALLFLAGS) -o $@ tests/bench/core.c tests/bench/program.c $(LIBRARY) $(LIBS)
 
 $(BENCH)/floor.$(SO): tests/bench/floor.c
 	@mkdir -p $(@D)
