@@ -1,22 +1,24 @@
 -- The whole benchmark on the bundled data: `make demo` runs this in the sqlite3 shell.
 .bail on
 .load build/personalllm
-.mode box
-.headers on
+.output /dev/null
+SELECT persona_import('examples/demo/train.jsonl', 'train', '{"means": "fitted"}');
+SELECT persona_import('examples/demo/test.jsonl', 'test');
+.output
+.read examples/tour.sql
 .print
-.print 1. Load prompts, eight responses each, and ten scores per response
-.read examples/load.sql
-SELECT split, count(*) AS prompts FROM prompts GROUP BY split;
+.print "All of this ran on 64 bundled prompts, whose scores are simple word counts (examples/demo/README.md).  For the"
+.print "published data set with its ten reward models, turn its Parquet files into JSON lines with DuckDB's shell,"
 .print
-.print 2. Declare 1,000 users with different tastes (sql/population.sql)
-.read sql/population.sql
+.print "  duckdb -c \"COPY (FROM 'hf://datasets/namkoong-lab/PersonalLLM@~parquet/default/train/*.parquet') TO 'train.jsonl';"
+.print "             COPY (FROM 'hf://datasets/namkoong-lab/PersonalLLM@~parquet/default/test/*.parquet') TO 'test.jsonl'\""
 .print
-.print 3. Do they agree? (sql/top_share.sql, sql/winners.sql; Figure 3 of the paper)
-.read sql/top_share.sql
-.read sql/winners.sql
+.print "load them, and take the same tour:"
 .print
-.print 4. Whom do they like? (sql/win_rates.sql)
-.read sql/win_rates.sql
+.print "  sqlite3 personalllm.db"
+.print "  sqlite> .load build/personalllm"
+.print "  sqlite> SELECT persona_import('train.jsonl', 'train', '{\"means\": \"published\"}');"
+.print "  sqlite> SELECT persona_import('test.jsonl', 'test');"
+.print "  sqlite> .read examples/tour.sql"
 .print
-.print 5. What does a user want, from 1, 3, 5 and 10 interactions? (sql/adaptation.sql)
-.read sql/adaptation.sql
+.print "Every name is explained, with examples, in docs/reference.md."
