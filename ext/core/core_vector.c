@@ -97,18 +97,22 @@ PllmStatus pllm_vector_type(size_t bytes, size_t dim, PllmVectorType *type, Pllm
 
 /*
 ** An f32 vector read as f64 is finite and silently wrong: two floats of ordinary size make one double far below 1e-3.
-** A true f64 vector of such small numbers nearly always has some f32 half outside 1e-6..1e3: its low words are noise,
-** or zero.
+** A true f64 vector of such small numbers nearly always has some f32 half outside 1e-6..1e3, as its low words are
+** noise, or, for round numbers, zero.  Zeros are also what sparse embeddings have, so they count for neither; but two
+** low words have to be ordinary numbers, or one below a high word of zero, where an f64 would be denormal.
 */
 static int looks_like_f32(const unsigned char *p, size_t dim64) {
+  size_t low = 0;
   if (dim64 < 2) return 0;
   for (size_t i = 0; i < dim64; i++)
     if (!(fabs(load_f64(p + 8 * i)) < 1e-3)) return 0;
   for (size_t i = 0; i < 2 * dim64; i++) {
     float x = fabsf(load_f32(p + 4 * i));
+    if (x == 0) continue;
     if (!(x >= 1e-6f && x <= 1e3f)) return 0;
+    if (i % 2 == 0) low += load_f32(p + 4 * i + 4) == 0 ? 2 : 1;
   }
-  return 1;
+  return low >= 2;
 }
 
 PllmStatus pllm_vector_dim(const void *blob, size_t bytes, PllmVectorType type, int guard, size_t *dim,

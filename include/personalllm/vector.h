@@ -39,7 +39,8 @@ PllmStatus pllm_vector_type(size_t bytes, size_t dim, PllmVectorType *type, Pllm
 /*
 ** Which dimension a BLOB has when only the type is known.  PLLM_INVALID when the length does not fit, is zero or is
 ** above PLLM_MAX_DIM elements.  With guard set, an f64 reading that looks like misread f32 numbers (at least two
-** elements, every one below 1e-3 in size, while all f32 readings are within 1e-6..1e3) is refused with that hint.
+** elements, every one below 1e-3 in size, while all f32 readings are 0 or within 1e-6..1e3, and enough low
+** words are not 0) is refused with that hint.
 */
 PllmStatus pllm_vector_dim(const void *blob, size_t bytes, PllmVectorType type, int guard, size_t *dim,
                            PllmError *err);

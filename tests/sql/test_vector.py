@@ -43,6 +43,12 @@ eq(len(json.loads(one("SELECT persona_json(?, 'f32')", embedding))), 4, "the hin
 eq(len(json.loads(one("SELECT persona_json(?, 'f64')", embedding))), 2, "an explicit f64 is believed")
 tiny = np.array([1e-9, 2e-300, 0, 1e-5]).tobytes()
 eq(len(json.loads(one("SELECT persona_json(?)", tiny))), 4, "a true f64 vector of tiny numbers is not refused")
+for text in ("hi", "hello there", "Why is the sky blue?"):
+    fails(db, "SELECT persona_json(text_embedding(?))", "persona_json: argument 1 (vector): read as 128 f64 numbers all are below 0.001, read as 256 f32 numbers all are ordinary; say \"type\":\"f32\" or \"type\":\"f64\" (persona_vector(x, 'f32', 'f64') converts)",
+          f"a sparse embedding is seen for what it is: {text}", args=(text,))
+fails(db, "SELECT adapt_user(text_embedding('rain falls'), text_embedding('snow melts'))", "adapt_user: row 1 of its group: argument 1 (chosen): read as 128 f64 numbers all are below 0.001, read as 256 f32 numbers all are ordinary; say \"type\":\"f32\" or \"type\":\"f64\" (persona_vector(x, 'f32', 'f64') converts)", "also where a user is learned from it")
+for name, x in (("zeros", np.zeros(4)), ("round f64 numbers", 2.0 ** -np.arange(11, 15)), ("one tiny f64 among zeros", np.frombuffer(struct.pack("<3If", 0x3F800000, 0x3EE4F8B5, 0, 0))), ("denormal numbers", np.array([5e-324, 1e-320]))):
+    eq(np.array(json.loads(one("SELECT persona_json(?)", x.tobytes()))).tobytes(), x.tobytes(), f"{name} are not taken for f32")
 
 need = "; a vector (a BLOB of f64 or f32 numbers, or JSON text such as [1, 2.5]) is required"
 fails(db, "SELECT persona_reward(1, '[1]')", "persona_reward: argument 1 (weights): an integer" + need)
