@@ -319,7 +319,7 @@ static PllmStatus insert_response(Prompts *p, sqlite3_int64 prompt_id, size_t po
 
 static PllmStatus insert_line(Prompts *p, const PllmPromptLine *line, PllmError *err) {
   sqlite3_stmt *stmt = p->insert_prompt;
-  sqlite3_int64 id;
+  sqlite3_int64 id = 0; /* set by choose_id, which gcc does not see */
   PllmStatus status = choose_id(p, line, &id, err);
   if (status != PLLM_OK) return status;
   sqlite3_bind_int64(stmt, 1, id);
