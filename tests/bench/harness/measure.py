@@ -134,22 +134,25 @@ def near(want, tolerance, what="answers"):
 class Goal:
     """at most `most`: the time of a over the sum of the times of b; or at least `least`: b over a."""
 
-    def __init__(self, text, a, b, most=None, least=None, factor=1.0):
+    def __init__(self, text, a, b, most=None, least=None, factor=1.0, minus=None):
         self.text, self.a, self.b, self.most, self.least = text, a, [b] if isinstance(b, str) else list(b), most, least
         self.factor = factor  # times a's time: to compare costs per unit
+        self.minus = minus  # a contender whose time is taken off a's
         self.wall = self.cpu = self.spread = None
 
     def judge(self, contenders):
         by = {c.name: c for c in contenders if c.times}
-        if self.a not in by or any(b not in by for b in self.b):
+        if any(name not in by for name in [self.a, *self.b] + ([self.minus] if self.minus else [])):
             return
         ratios = {0: [], 1: []}
         rounds = set(by[self.a].times)
         for b in self.b:
             rounds &= set(by[b].times)
+        if self.minus:
+            rounds &= set(by[self.minus].times)
         for r in rounds:
             for k in (0, 1):
-                a = by[self.a].times[r][k] * self.factor
+                a = by[self.a].times[r][k] * self.factor - (by[self.minus].times[r][k] if self.minus else 0)
                 b = sum(by[b].times[r][k] for b in self.b)
                 if a > 0 and b > 0:
                     ratios[k].append(a / b if self.most else b / a)
