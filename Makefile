@@ -57,12 +57,32 @@ $(BUILD)/obj/%.o: %.c
 	@mkdir -p $(@D)
 	@echo "CC $<"; $(CC) $(ALLFLAGS) $(ISA) -MMD -MP -c $< -o $@
 
+# Texts that the extension carries: the queries and the templates of its charts.
+SHOW_TEXT = $(sort $(wildcard ext/show/*)) sql/top_share.sql sql/winners.sql sql/win_rates.sql sql/entropy.sql
+SHOW_OBJ  = $(BUILD)/obj/gen/show_texts.o
+show_name = $(subst -,_,$(subst .,_,$(notdir $(1))))
+
+$(BUILD)/gen/show_texts.h: Makefile $(SHOW_TEXT)
+	@mkdir -p $(@D)
+	@{ $(foreach f,$(SHOW_TEXT),echo "extern const unsigned char pllm_show_$(call show_name,$(f))[];";) } > $@
+
+$(BUILD)/gen/show_texts.c: $(BUILD)/gen/show_texts.h
+	@{ echo '#include "show_texts.h"'; $(foreach f,$(SHOW_TEXT),echo "const unsigned char pllm_show_$(call show_name,$(f))[] = {"; \
+	  od -An -v -tu1 $(f) | sed 's/[0-9][0-9]*/&,/g'; echo "0};";) } > $@
+
+$(SHOW_OBJ): $(BUILD)/gen/show_texts.c
+	@mkdir -p $(@D)
+	@echo "CC $<"; $(CC) $(ALLFLAGS) -c $< -o $@
+
+$(BUILD)/obj/ext/sqlite/show_figures.o $(BUILD)/obj/ext/sqlite/fn_report.o: $(BUILD)/gen/show_texts.h
+$(BUILD)/obj/ext/sqlite/show_figures.o $(BUILD)/obj/ext/sqlite/fn_report.o: ALLFLAGS += -I$(BUILD)/gen
+
 $(LIBRARY): $(CORE_OBJ)
 	@rm -f $@
 	$(AR) rcs $@ $^
 
-$(EXTENSION): $(GLUE_OBJ) $(LIBRARY)
-	@echo "LD $@"; $(CC) $(ALLFLAGS) $(SHARE) -o $@ $(GLUE_OBJ) $(LIBRARY) $(LIBS)
+$(EXTENSION): $(GLUE_OBJ) $(SHOW_OBJ) $(LIBRARY)
+	@echo "LD $@"; $(CC) $(ALLFLAGS) $(SHARE) -o $@ $(GLUE_OBJ) $(SHOW_OBJ) $(LIBRARY) $(LIBS)
 
 $(BUILD)/tests/%: tests/unit/%.c tests/unit/tap.h $(LIBRARY)
 	@mkdir -p $(@D)

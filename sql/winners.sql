@@ -9,12 +9,16 @@
 --
 -- Needs: prompts, responses and the population.
 
-WITH winners AS (
-  SELECT prompt_id, sum(best_votes > 0) AS winners FROM persona_votes(coalesce(:population, 'users'), coalesce(:split, 'test')) GROUP BY prompt_id
+WITH RECURSIVE counted AS (
+  SELECT prompt_id, sum(best_votes > 0) AS winners, count(*) AS responses
+  FROM persona_votes(coalesce(:population, 'users'), coalesce(:split, 'test'))
+  GROUP BY prompt_id
+), possible(winners) AS (
+  SELECT 1 UNION ALL SELECT winners + 1 FROM possible WHERE winners < (SELECT max(responses) FROM counted)
 )
-SELECT winners AS different_winners, count(*) AS prompts,
-       round(1.0 * count(*) / (SELECT count(*) FROM winners), 3) AS share,
-       persona_bar(count(*), (SELECT count(*) FROM winners), 30) AS bar
-FROM winners
-GROUP BY winners
-ORDER BY winners;
+SELECT p.winners AS different_winners, count(prompt_id) AS prompts,
+       round(1.0 * count(prompt_id) / (SELECT count(*) FROM counted), 3) AS share,
+       persona_bar(count(prompt_id), (SELECT count(*) FROM counted), 30) AS bar
+FROM possible p LEFT JOIN counted USING (winners)
+GROUP BY p.winners
+ORDER BY p.winners;

@@ -91,6 +91,17 @@ void pllm_ext_result_vector(sqlite3_context *context, const double *numbers, siz
   sqlite3_result_blob64(context, bytes, dim * (size_t)type, sqlite3_free);
 }
 
+void pllm_ext_result_str(sqlite3_context *context, sqlite3_str *text) {
+  int rc = sqlite3_str_errcode(text), bytes = sqlite3_str_length(text);
+  char *result = sqlite3_str_finish(text);
+  if (rc == SQLITE_TOOBIG)
+    sqlite3_result_error_toobig(context);
+  else if (rc != SQLITE_OK)
+    sqlite3_result_error_nomem(context);
+  else
+    sqlite3_result_text(context, result ? result : "", bytes, result ? sqlite3_free : SQLITE_STATIC);
+}
+
 const char *pllm_ext_text_argument(sqlite3_context *context, const char *where, int number, const char *name,
                                    sqlite3_value *value) {
   PllmError err;

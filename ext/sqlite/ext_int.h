@@ -91,6 +91,7 @@ int pllm_ext_init_analysis(PllmConn *conn, char **error);
 int pllm_ext_init_model(PllmConn *conn, char **error);
 int pllm_ext_init_model_tables(PllmConn *conn, char **error);
 int pllm_ext_init_icl(PllmConn *conn, char **error);
+int pllm_ext_init_chart(PllmConn *conn, char **error);
 
 /* ---- ext_err.c: one outlet for errors ------------------------------------------------------------------------- */
 
@@ -135,6 +136,9 @@ void pllm_ext_arg_error(sqlite3_context *context, const char *where, int number,
 
 /* A vector as a BLOB result. */
 void pllm_ext_result_vector(sqlite3_context *context, const double *numbers, size_t dim, PllmVectorType type);
+
+/* Finish a text that was put together, as the result. */
+void pllm_ext_result_str(sqlite3_context *context, sqlite3_str *text);
 
 /* How messages call a value's type: "NULL", "an integer", "a real number", "text", "a BLOB". */
 const char *pllm_ext_type_name(sqlite3_value *value);

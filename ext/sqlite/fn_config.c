@@ -61,7 +61,6 @@ static void config(sqlite3_context *context, int argc, sqlite3_value **argv) {
   entries(conn, e);
   if (argc == 0) {
     sqlite3_str *out = sqlite3_str_new(conn->db);
-    char *text;
     for (i = 0; i < N_ENTRIES; i++) {
       sqlite3_str_appendf(out, "%s\"%s\":", i ? "," : "{", e[i].name);
       if (e[i].text)
@@ -70,11 +69,7 @@ static void config(sqlite3_context *context, int argc, sqlite3_value **argv) {
         sqlite3_str_appendf(out, "%d", e[i].number);
     }
     sqlite3_str_appendchar(out, 1, '}');
-    text = sqlite3_str_finish(out);
-    if (text)
-      sqlite3_result_text(context, text, -1, sqlite3_free);
-    else
-      sqlite3_result_error_nomem(context);
+    pllm_ext_result_str(context, out);
     return;
   }
   name = (const char *)sqlite3_value_text(argv[0]);

@@ -100,16 +100,9 @@ static void embedding(sqlite3_context *context, int argc, sqlite3_value **argv) 
 /* A JSON array of names; they need no escapes. */
 static void result_names(sqlite3_context *context, const char *(*name)(size_t)) {
   sqlite3_str *out = sqlite3_str_new(sqlite3_context_db_handle(context));
-  int bytes;
-  char *text;
   for (size_t i = 0; name(i); i++) sqlite3_str_appendf(out, "%s\"%s\"", i ? "," : "[", name(i));
   sqlite3_str_appendchar(out, 1, ']');
-  bytes = sqlite3_str_length(out);
-  text = sqlite3_str_finish(out);
-  if (text)
-    sqlite3_result_text(context, text, bytes, sqlite3_free);
-  else
-    sqlite3_result_error_nomem(context);
+  pllm_ext_result_str(context, out);
 }
 
 static void style_names(sqlite3_context *context, int argc, sqlite3_value **argv) {

@@ -70,8 +70,8 @@ static void json(sqlite3_context *context, int argc, sqlite3_value **argv) {
   PllmExtVector x = {0};
   PllmError err;
   sqlite3_str *out;
-  char *text, number[32];
-  int type = 0, bytes;
+  char number[32];
+  int type = 0;
   if (has_null(argc, argv)) return;
   if (argc > 1 && !(type = read_type(context, "persona_json", 2, "type", argv[1]))) return;
   if (pllm_ext_vector_decode(argv[0], type, 0, &x, &err) != PLLM_OK) {
@@ -85,12 +85,7 @@ static void json(sqlite3_context *context, int argc, sqlite3_value **argv) {
     sqlite3_str_appendf(out, "%s%s", i ? "," : "[", number);
   }
   sqlite3_str_appendchar(out, 1, ']');
-  bytes = sqlite3_str_length(out);
-  text = sqlite3_str_finish(out);
-  if (text)
-    sqlite3_result_text(context, text, bytes, sqlite3_free);
-  else
-    sqlite3_result_error_nomem(context);
+  pllm_ext_result_str(context, out);
   pllm_ext_vector_free(&x);
 }
 

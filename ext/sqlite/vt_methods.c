@@ -56,7 +56,6 @@ static void result_options(sqlite3_context *context, PllmMethod method, PllmForm
   const PllmAdaptOption *options;
   size_t count = pllm_adapt_known_options(&options), shown = 0;
   sqlite3_str *out = sqlite3_str_new(sqlite3_context_db_handle(context));
-  char *text;
   sqlite3_str_appendchar(out, 1, '{');
   for (size_t i = 0; i < count; i++) {
     const PllmAdaptOption *o = &options[i];
@@ -68,11 +67,7 @@ static void result_options(sqlite3_context *context, PllmMethod method, PllmForm
       sqlite3_str_appendf(out, "\"%s\"", o->accepts);
   }
   sqlite3_str_appendchar(out, 1, '}');
-  text = sqlite3_str_finish(out);
-  if (text)
-    sqlite3_result_text(context, text, -1, sqlite3_free);
-  else
-    sqlite3_result_error_nomem(context);
+  pllm_ext_result_str(context, out);
 }
 
 static void methodsColumn(PllmTvfCursor *cursor, sqlite3_context *context, int column) {

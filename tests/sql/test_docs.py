@@ -32,6 +32,7 @@ KNOWN_OPTIONS = {
     "fit_logistic": f"SELECT fit_logistic(1, '[1]', {UNKNOWN})",
     "icl_prompt": f"SELECT icl_prompt('x', 1, 'y', 'z', 'z', {UNKNOWN})",
     "persona_adapt": f"SELECT * FROM persona_adapt('pairs', NULL, {UNKNOWN})",
+    "persona_chart": f"SELECT persona_chart('winners', {UNKNOWN})",
     "persona_choices": f"SELECT * FROM persona_choices('users', {UNKNOWN})",
     "persona_evaluate": f"SELECT * FROM persona_evaluate('users', 'users', 'test', {UNKNOWN})",
     "persona_export": f"SELECT persona_export('x', 'test', {UNKNOWN})",
