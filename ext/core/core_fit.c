@@ -13,9 +13,8 @@
 #include <float.h>
 
 size_t pllm_fit_bytes(size_t rows, size_t dim) {
-  size_t rank = rows < dim ? rows : dim;
-  return ((dim > rows ? rows * rank : 0) + 5 * rank + rank * rank + 2 * rows) * sizeof(double) +
-         rank * sizeof(size_t) + 64;
+  size_t rank = rows < dim ? rows : dim; /* also of fewer rows, which may have to be reduced where `rows` need not */
+  return (2 * rank * rank + 5 * rank + 2 * rows) * sizeof(double) + rank * sizeof(size_t) + 64;
 }
 
 /* Pivoted Cholesky of the rows' Gram matrix: z z' = x x', columns of z in the order of the pivots, until nothing is

@@ -29,6 +29,7 @@ typedef struct PllmFit {
   double lambda;
 } PllmFit;
 
+/* Enough for that many rows and for fewer. */
 size_t pllm_fit_bytes(size_t rows, size_t dim);
 void pllm_fit_init(PllmFit *fit, const PllmEvidence *evidence, void *memory, const PllmStop *stop);
 
