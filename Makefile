@@ -41,7 +41,7 @@ UNIT_BIN = $(UNIT_SRC:tests/unit/%.c=$(BUILD)/tests/%)
 LIBRARY   = $(BUILD)/libpersonalllm_core.a
 EXTENSION = $(BUILD)/personalllm.$(SO)
 
-.PHONY: all core demo test docs lint clean help
+.PHONY: all core demo test test-arm64 docs lint clean help
 all: deps-build $(EXTENSION) ## build the extension (the default)
 
 core: $(LIBRARY) ## build only the scoring core
@@ -124,6 +124,9 @@ docs: deps-test ## write what the documentation's examples print into README.md 
 	@$(PYTHON) tests/sql/test_docs.py --fill
 
 include tests/bench/bench.mk
+
+test-arm64: ## cross-build for arm64 and run the unit programs under emulation (installs Debian's cross tools)
+	@tests/arm64.sh
 
 lint: ## the layering rules: the core never sees SQLite, the glue never sees BLAS or cJSON
 	@tests/lint.sh
