@@ -73,7 +73,7 @@ static PllmStatus find_form(sqlite3 *db, const PllmExtTable *source, PllmForm *f
   char *sql = sqlite3_mprintf("SELECT * FROM %s", source->quoted);
   sqlite3_stmt *stmt = NULL;
   PllmStatus status = PLLM_OK;
-  int rc = sql ? sqlite3_prepare_v2(db, sql, -1, &stmt, NULL) : SQLITE_NOMEM, fits = 0;
+  int rc = sql ? sqlite3_prepare_v2(db, sql, -1, &stmt, NULL) : SQLITE_NOMEM, fits = 0, history;
   sqlite3_free(sql);
   if (rc != SQLITE_OK) return rc == SQLITE_NOMEM ? pllm_fail_nomem(err) : pllm_ext_sqlite_fail(err, db, rc);
   for (int f = PLLM_PAIRS; f <= PLLM_RATINGS; f++) {
@@ -82,12 +82,15 @@ static PllmStatus find_form(sqlite3 *db, const PllmExtTable *source, PllmForm *f
     fits++;
   }
   *has_turn = has_column(stmt, "turn");
+  history = has_column(stmt, "chosen_id");
   if (fits != 1)
     status = pllm_fail(err, PLLM_INVALID,
                        "%s has %s (user_id, choice_set, features, feedback), (user_id, chosen, rejected) %s "
                        "(user_id, features, rating)%s",
                        source->quoted, fits ? "the columns of several of" : "no columns", fits ? "and" : "or",
-                       fits ? "; a view with the columns of one of them is required" : "");
+                       fits      ? "; a view with the columns of one of them is required"
+                       : history ? "; persona_choices() makes them from a history"
+                                 : "");
   sqlite3_finalize(stmt);
   return status;
 }

@@ -102,6 +102,8 @@ fails(db, "SELECT * FROM persona_adapt('nowhere')", P + "argument 1 (source): no
 fails(db, "SELECT * FROM persona_adapt('SELECT 1')", P + 'argument 1 (source): "SELECT 1" is no table name; an SQL identifier such as users, "my users" or aux.users is required')
 db.execute("CREATE TABLE wrong(user_id, chosen, features)")
 fails(db, "SELECT * FROM persona_adapt('wrong')", P + 'argument 1 (source): "main"."wrong" has no columns (user_id, choice_set, features, feedback), (user_id, chosen, rejected) or (user_id, features, rating)')
+db.execute("CREATE TABLE met AS SELECT 1 AS user_id, 1 AS turn, 1 AS chosen_id, 2 AS rejected_id")
+fails(db, "SELECT * FROM persona_adapt('met')", P + 'argument 1 (source): "main"."met" has no columns (user_id, choice_set, features, feedback), (user_id, chosen, rejected) or (user_id, features, rating); persona_choices() makes them from a history')
 db.execute("CREATE TABLE both(user_id, chosen, rejected, features, rating)")
 fails(db, "SELECT * FROM persona_adapt('both')", P + 'argument 1 (source): "main"."both" has the columns of several of (user_id, choice_set, features, feedback), (user_id, chosen, rejected) and (user_id, features, rating); a view with the columns of one of them is required')
 fails(db, "SELECT * FROM persona_adapt('pairs', 5)", P + "argument 2 (model): an integer; options (JSON text), a model (a BLOB) or NULL is required")
