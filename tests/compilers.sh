@@ -11,7 +11,7 @@ rule() { # rule NAME COMMAND...: passes when the command succeeds without a word
   echo "not ok $n - $name"
   echo "$said" | head -n 20 | sed 's/^/# /'
 }
-flags="-Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wvla -Werror -Iinclude"
+flags="-Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wvla -Werror -Iinclude -I${BUILD:-build}/gen"
 if ! command -v clang >/dev/null; then
   echo "ok 1 - clang # SKIP clang is not installed"
   echo "1..1"
