@@ -27,14 +27,16 @@ struct PllmHistories {
   size_t dim;
 };
 
-typedef struct Job {
+typedef struct PllmHistoriesJob {
   PllmHistories *h;
   const int64_t *user_id;
   const double *weights;
-  const size_t *start; /* [users + 1]: the rows of each user */
+  size_t *start; /* owned, [users + 1]: the rows of each user */
   PllmInteraction *out;
-  uint32_t *shuffle; /* [threads][n_prompts]: 0, 1, 2, ... between users */
-  double *utility;   /* [threads][max_responses] */
+  uint32_t *shuffle; /* owned, [threads][n_prompts]: 0, 1, 2, ... between users */
+  double *utility;   /* owned, [threads][max_responses] */
+  size_t rows;
+  PllmJob *choices; /* owned: the second pass, under way */
 } Job;
 
 static uint32_t draw_below(const PllmHistories *h, PllmPurpose purpose, int64_t user, size_t index, uint32_t below) {
@@ -144,16 +146,32 @@ static PllmStatus numpy_user(PllmHistories *h, size_t n, PllmInteraction *rows, 
 
 /* ---- Choices ---- */
 
-/* Canonical utilities of n responses: eight sums side by side, each in position order. */
+/* Canonical utilities of n responses: eight sums side by side, in registers, each in position order. */
 static void utilities(const double *w, const double *rewards, size_t models, size_t n, double *u) {
   size_t r = 0;
   for (; r + 8 <= n; r += 8) {
     const double *f = rewards + r * models;
-    double sum[8];
-    for (size_t i = 0; i < 8; i++) sum[i] = w[0] * f[i * models];
-    for (size_t b = 1; b < models; b++)
-      for (size_t i = 0; i < 8; i++) sum[i] += w[b] * f[i * models + b];
-    memcpy(u + r, sum, sizeof sum);
+    double a = w[0] * f[0], b = w[0] * f[models], c = w[0] * f[2 * models], d = w[0] * f[3 * models];
+    double e = w[0] * f[4 * models], g = w[0] * f[5 * models], h = w[0] * f[6 * models], i = w[0] * f[7 * models];
+    for (size_t k = 1; k < models; k++) {
+      f++;
+      a += w[k] * f[0];
+      b += w[k] * f[models];
+      c += w[k] * f[2 * models];
+      d += w[k] * f[3 * models];
+      e += w[k] * f[4 * models];
+      g += w[k] * f[5 * models];
+      h += w[k] * f[6 * models];
+      i += w[k] * f[7 * models];
+    }
+    u[r] = a;
+    u[r + 1] = b;
+    u[r + 2] = c;
+    u[r + 3] = d;
+    u[r + 4] = e;
+    u[r + 5] = g;
+    u[r + 6] = h;
+    u[r + 7] = i;
   }
   for (; r < n; r++) u[r] = pllm_utility(w, rewards + r * models, models);
 }
@@ -167,8 +185,36 @@ static void gumbels(const PllmHistories *h, int64_t user, uint32_t turn, size_t 
   *worst = -pllm_log1(-pllm_log1(pllm_philox_double(w[2], w[3])));
 }
 
+/* First of eight that equals x; there is one. */
+static size_t first_equal(const double *u, double x) {
+  unsigned mask = 256;
+  for (unsigned r = 0; r < 8; r++) mask |= (unsigned)(u[r] == x) << r;
+#if defined(__GNUC__)
+  return (size_t)__builtin_ctz(mask);
+#else
+  for (size_t r = 0;; r++)
+    if (mask >> r & 1) return r;
+#endif
+}
+
+static double larger(double a, double b) {
+  return a > b ? a : b;
+}
+
+static double smaller(double a, double b) {
+  return a < b ? a : b;
+}
+
+/* First maximum and first minimum.  Eight, as published, without a branch: which is best is anybody's guess. */
 static void first_extremes(const double *u, size_t n, size_t *best, size_t *worst) {
   size_t high = 0, low = 0;
+  if (n == 8) {
+    *best = first_equal(u, larger(larger(larger(u[0], u[1]), larger(u[2], u[3])),
+                                  larger(larger(u[4], u[5]), larger(u[6], u[7]))));
+    *worst = first_equal(u, smaller(smaller(smaller(u[0], u[1]), smaller(u[2], u[3])),
+                                    smaller(smaller(u[4], u[5]), smaller(u[6], u[7]))));
+    return;
+  }
   for (size_t r = 1; r < n; r++) {
     if (u[r] > u[high]) high = r;
     if (u[r] < u[low]) low = r;
@@ -267,10 +313,26 @@ static void decide(const Job *job, PllmInteraction *row, double *u) {
   row->rejected = h->plan.mode == PLLM_RATING ? SIZE_MAX : row->rejected + begin;
 }
 
+/* Prompts come at random, so no hardware foresees which rewards are next; we do. */
+static void prefetch_rewards(const PllmScores *scores, size_t prompt) {
+#if defined(__GNUC__)
+  enum { LINE = 64, MOST = 16 };
+  const char *p = (const char *)(scores->rewards + scores->first[prompt] * scores->n_models);
+  size_t lines = responses_of(scores, prompt) * scores->n_models * sizeof(double) / LINE + 1;
+  for (size_t i = 0; i < lines && i < MOST; i++) __builtin_prefetch(p + i * LINE);
+#else
+  (void)scores;
+  (void)prompt;
+#endif
+}
+
 static void choices_piece(void *arg, size_t begin, size_t end, int worker) {
+  enum { AHEAD = 8 };
   const Job *job = arg;
-  for (size_t i = begin; i < end; i++)
+  for (size_t i = begin; i < end; i++) {
+    if (i + AHEAD < end) prefetch_rewards(job->h->scores, job->out[i + AHEAD].prompt);
     decide(job, job->out + i, job->utility + (size_t)worker * job->h->max_responses);
+  }
 }
 
 /* Rows of a piece.  A noisy choice costs four logarithms each response, about as much as GUMBELS reward models. */
@@ -280,45 +342,85 @@ static size_t rows_at_once(const PllmHistories *h) {
   return rows > ROW_PIECE ? ROW_PIECE : rows > 0 ? rows : 1;
 }
 
-PllmStatus pllm_histories_make(PllmHistories *h, const int64_t *user_id, const double *weights, const uint8_t *known,
-                               size_t users, PllmInteraction *out, size_t *rows, const PllmRun *run, PllmError *err) {
-  size_t threads = (size_t)pllm_run_threads(run), piece = USER_PIECE_TURNS / h->plan.per_user + 1, n = 0, work = 0;
-  size_t *start = pllm_alloc(users + 1, sizeof *start);
-  Job job = {.h = h, .user_id = user_id, .weights = weights, .start = start, .out = out};
-  PllmStatus status = PLLM_OK;
-  *rows = 0;
-  job.utility = pllm_alloc(threads, h->max_responses * sizeof *job.utility);
-  if (h->plan.no_replacement) job.shuffle = pllm_alloc(threads, h->n_prompts * sizeof *job.shuffle);
-  if (!start || !job.utility || (h->plan.no_replacement && !job.shuffle)) {
-    status = pllm_fail_nomem(err);
-    goto done;
-  }
-  for (size_t i = 0; job.shuffle && i < threads * h->n_prompts; i++) job.shuffle[i] = (uint32_t)(i % h->n_prompts);
+static void job_free(Job *job) {
+  if (!job) return;
+  pllm_free(job->start);
+  pllm_free(job->utility);
+  pllm_free(job->shuffle);
+  pllm_free(job);
+}
+
+/* How many rows each user has, and numpy's draws. */
+static PllmStatus lay_out(Job *job, const uint8_t *known, size_t users, const PllmRun *run, PllmError *err) {
+  PllmHistories *h = job->h;
+  size_t n = 0, work = 0;
   for (size_t u = 0; u < users; u++) {
-    size_t turns = length_of(h, user_id[u]);
+    size_t turns = length_of(h, job->user_id[u]);
     int there = !known || known[u];
-    start[u] = n;
+    job->start[u] = n;
     if (h->numpy) {
-      status = numpy_user(h, turns, there ? out + n : NULL, &work, run, err);
-      if (status != PLLM_OK) goto done;
+      PllmStatus status = numpy_user(h, turns, there ? job->out + n : NULL, &work, run, err);
+      if (status != PLLM_OK) return status;
     }
     for (size_t t = 0; there && t < turns; t++, n++) {
-      out[n].user = (uint32_t)u;
-      out[n].turn = (uint32_t)t + 1;
+      job->out[n].user = (uint32_t)u;
+      job->out[n].turn = (uint32_t)t + 1;
     }
   }
-  start[users] = n;
-  if (h->plan.similar)
-    status = similar_prompts(&job, users, run, err);
-  else if (!h->numpy)
-    status = pllm_parallel(run, users, piece, prompts_piece, &job, err);
-  if (status == PLLM_OK) status = pllm_parallel(run, n, rows_at_once(h), choices_piece, &job, err);
-  if (status == PLLM_OK) *rows = n;
-done:
-  pllm_free(start);
-  pllm_free(job.utility);
-  pllm_free(job.shuffle);
+  job->start[users] = job->rows = n;
+  return PLLM_OK;
+}
+
+PllmStatus pllm_histories_start(PllmHistories *h, const int64_t *user_id, const double *weights, const uint8_t *known,
+                                size_t users, PllmInteraction *out, const PllmRun *run, PllmHistoriesJob **started,
+                                PllmError *err) {
+  size_t threads = (size_t)pllm_run_threads(run), piece = USER_PIECE_TURNS / h->plan.per_user + 1;
+  Job *job = pllm_alloc_zero(1, sizeof *job);
+  PllmStatus status;
+  *started = NULL;
+  if (!job) return pllm_fail_nomem(err);
+  *job = (Job){.h = h, .user_id = user_id, .weights = weights, .out = out};
+  job->start = pllm_alloc(users + 1, sizeof *job->start);
+  job->utility = pllm_alloc(threads, h->max_responses * sizeof *job->utility);
+  if (h->plan.no_replacement) job->shuffle = pllm_alloc(threads, h->n_prompts * sizeof *job->shuffle);
+  if (!job->start || !job->utility || (h->plan.no_replacement && !job->shuffle)) {
+    job_free(job);
+    return pllm_fail_nomem(err);
+  }
+  for (size_t i = 0; job->shuffle && i < threads * h->n_prompts; i++) job->shuffle[i] = (uint32_t)(i % h->n_prompts);
+  status = lay_out(job, known, users, run, err);
+  if (status == PLLM_OK && h->plan.similar)
+    status = similar_prompts(job, users, run, err);
+  else if (status == PLLM_OK && !h->numpy)
+    status = pllm_parallel(run, users, piece, prompts_piece, job, err);
+  if (status == PLLM_OK)
+    status = pllm_job_start(run, job->rows, rows_at_once(h), choices_piece, job, &job->choices, err);
+  if (status == PLLM_OK)
+    *started = job;
+  else
+    job_free(job);
   return status;
+}
+
+PllmStatus pllm_histories_join(PllmHistoriesJob *job, size_t *rows, PllmError *err) {
+  PllmStatus status = pllm_job_join(job->choices, err);
+  *rows = status == PLLM_OK ? job->rows : 0;
+  job_free(job);
+  return status;
+}
+
+void pllm_histories_cancel(PllmHistoriesJob *job) {
+  if (!job) return;
+  pllm_job_cancel(job->choices);
+  job_free(job);
+}
+
+PllmStatus pllm_histories_make(PllmHistories *h, const int64_t *user_id, const double *weights, const uint8_t *known,
+                               size_t users, PllmInteraction *out, size_t *rows, const PllmRun *run, PllmError *err) {
+  PllmHistoriesJob *job;
+  PllmStatus status = pllm_histories_start(h, user_id, weights, known, users, out, run, &job, err);
+  *rows = 0;
+  return status == PLLM_OK ? pllm_histories_join(job, rows, err) : status;
 }
 
 /* ---- Opening ---- */

@@ -161,3 +161,13 @@ double pllm_utility(const double *weights, const double *features, size_t dim) {
   }
   return sum;
 }
+
+double pllm_utility_stored(const void *weights, const void *features, size_t dim) {
+  const unsigned char *w = weights, *x = features;
+  double sum = 0;
+  for (size_t b = 0; b < dim; b++) {
+    double product = load_f64(w + 8 * b) * load_f64(x + 8 * b);
+    sum = b ? sum + product : product;
+  }
+  return sum;
+}

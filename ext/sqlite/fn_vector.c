@@ -15,17 +15,40 @@
 */
 #include "ext_int.h"
 
+#include <math.h>
+
 static int has_null(int argc, sqlite3_value **argv) {
   for (int i = 0; i < argc; i++)
     if (sqlite3_value_type(argv[i]) == SQLITE_NULL) return 1;
   return 0;
 }
 
+/*
+** Two BLOBs of f64 of one length, read where they lie: a row costs little more than the call.  What is not finite makes
+** the sum not finite, so a finite sum vouches for every number; anything else takes the long way, which can say what is
+** wrong.
+*/
+static int plain_reward(sqlite3_context *context, sqlite3_value **argv) {
+  const unsigned char *w, *x;
+  double sum;
+  int bytes;
+  if (sqlite3_value_type(argv[0]) != SQLITE_BLOB || sqlite3_value_type(argv[1]) != SQLITE_BLOB) return 0;
+  bytes = sqlite3_value_bytes(argv[0]);
+  if (bytes < 8 || bytes % 8 != 0 || bytes / 8 > PLLM_MAX_DIM || bytes != sqlite3_value_bytes(argv[1])) return 0;
+  w = sqlite3_value_blob(argv[0]);
+  x = sqlite3_value_blob(argv[1]);
+  if (!w || !x) return 0;
+  sum = pllm_utility_stored(w, x, (size_t)bytes / 8);
+  if (!isfinite(sum)) return 0;
+  sqlite3_result_double(context, sum);
+  return 1;
+}
+
 static void reward(sqlite3_context *context, int argc, sqlite3_value **argv) {
   double weights_room[32], features_room[32];
   PllmExtVector weights = PLLM_EXT_VECTOR_ON(weights_room), features = PLLM_EXT_VECTOR_ON(features_room);
   PllmError err;
-  if (has_null(argc, argv)) return;
+  if (has_null(argc, argv) || plain_reward(context, argv)) return;
   if (pllm_ext_vector_decode(argv[0], PLLM_F64, 0, &weights, &err) != PLLM_OK)
     pllm_ext_arg_error(context, "persona_reward", 1, "weights", &err);
   else if (pllm_ext_vector_decode(argv[1], 0, weights.dim, &features, &err) != PLLM_OK)

@@ -25,7 +25,8 @@
 ** I2  Users without weights are skipped and counted.  Prompts with fewer scored responses than a choice needs are not
 **     drawn.
 ** I3  The same arguments give the same rows, for any number of threads.
-** Memory: a block of users, about 65,000 turns at a time (more only where one user has more).
+** Memory: two blocks of users, each about 65,000 turns (more only where one user has more): while the rows of one are
+** taken, helper threads make the choices of the next.
 */
 #include "ext_int.h"
 
@@ -47,31 +48,66 @@ enum {
 };
 enum { BLOCK_TURNS = 65536 };
 
+/* Users read together, and their rows. */
+typedef struct Block {
+  PllmExtUsers users;
+  PllmInteraction *rows; /* owned, [most * per_user] */
+  PllmHistoriesJob *job; /* owned: the rows are being made */
+  size_t count;
+  sqlite3_int64 skipped; /* up to and including these users */
+  PllmError err;         /* why the users could not be read, or the rows not be made: shown when their turn comes */
+  PllmStatus status;
+} Block;
+
 typedef struct State {
   PllmExtBulk bulk;
   PllmExtPopulation population;
-  PllmExtUsers users;
   PllmHistoryPlan plan;
   PllmHistories *histories; /* owned */
-  PllmInteraction *block;   /* owned, [most * per_user] */
-  size_t most;              /* users of a block */
-  size_t count, at;         /* rows of the block, the current one */
-  sqlite3_int64 skipped;    /* responses: users come on top while they are read */
+  Block block[2];
+  int current;           /* the block whose rows are taken; the other one is on its way */
+  size_t most;           /* users of a block */
+  size_t at;             /* the current row */
+  sqlite3_int64 skipped; /* responses: users come on top while they are read */
 } State;
 
-static PllmStatus next_block(State *s, PllmTvfCursor *cursor, PllmError *err) {
-  PllmStatus status = PLLM_OK;
-  s->at = s->count = 0;
-  while (status == PLLM_OK && s->count == 0 && !s->population.done) {
+/* Read the next users with weights into a block and have their rows begun. */
+static void begin_block(State *s, Block *b) {
+  b->count = 0;
+  b->status = PLLM_OK;
+  do {
     /* numpy's stream passes over users without weights, so they stay in the block */
-    status = pllm_ext_users_read(&s->population, s->most, s->plan.draws == PLLM_DRAWS_NUMPY, &s->users, err);
-    if (status == PLLM_OK)
-      status = pllm_histories_make(s->histories, (const int64_t *)s->users.user_id, s->users.weights, s->users.known,
-                                   s->users.count, s->block, &s->count, &s->bulk.poll.run, err);
-  }
-  cursor->skipped = s->skipped + s->population.nulls;
-  cursor->done = s->count == 0;
-  return status;
+    b->status = pllm_ext_users_read(&s->population, s->most, s->plan.draws == PLLM_DRAWS_NUMPY, &b->users, &b->err);
+  } while (b->status == PLLM_OK && b->users.count == 0 && !s->population.done);
+  b->skipped = s->skipped + s->population.nulls;
+  if (b->status == PLLM_OK && b->users.count > 0)
+    b->status = pllm_histories_start(s->histories, (const int64_t *)b->users.user_id, b->users.weights, b->users.known,
+                                     b->users.count, b->rows, &s->bulk.poll.run, &b->job, &b->err);
+}
+
+static void finish_block(Block *b) {
+  PllmHistoriesJob *job = b->job;
+  b->job = NULL;
+  if (job) b->status = pllm_histories_join(job, &b->count, &b->err);
+}
+
+/* To the first row of the next block that has one (users may have no rows), and the block after it on its way. */
+static PllmStatus next_block(State *s, PllmTvfCursor *cursor, PllmError *err) {
+  Block *b;
+  do {
+    s->current = !s->current;
+    b = &s->block[s->current];
+    finish_block(b);
+    if (b->status != PLLM_OK) {
+      *err = b->err;
+      return b->status;
+    }
+    if (b->users.count > 0) begin_block(s, &s->block[!s->current]);
+  } while (b->count == 0 && b->users.count > 0);
+  s->at = 0;
+  cursor->skipped = b->skipped;
+  cursor->done = b->count == 0;
+  return PLLM_OK;
 }
 
 static PllmStatus read_mode(PllmTvfCursor *cursor, PllmHistoryPlan *plan, PllmError *err) {
@@ -141,24 +177,28 @@ static PllmStatus interactionsBegin(PllmTvfCursor *cursor, PllmError *err) {
   s->most = BLOCK_TURNS / s->plan.per_user;
   if (s->most > pllm_ext_bulk_users(models)) s->most = pllm_ext_bulk_users(models);
   if (s->most < 1) s->most = 1;
-  s->block = pllm_alloc(s->most * s->plan.per_user, sizeof *s->block);
-  if (!s->block) return pllm_fail_nomem(err);
+  for (int i = 0; i < 2; i++) {
+    s->block[i].rows = pllm_alloc(s->most * s->plan.per_user, sizeof *s->block[i].rows);
+    if (!s->block[i].rows) return pllm_fail_nomem(err);
+  }
+  begin_block(s, &s->block[!s->current]);
   return next_block(s, cursor, err);
 }
 
 static PllmStatus interactionsNext(PllmTvfCursor *cursor, PllmError *err) {
   State *s = cursor->state;
-  return ++s->at < s->count ? PLLM_OK : next_block(s, cursor, err);
+  return ++s->at < s->block[s->current].count ? PLLM_OK : next_block(s, cursor, err);
 }
 
 static void interactionsColumn(PllmTvfCursor *cursor, sqlite3_context *context, int column) {
   static const char *const shown[] = {"all", "pair", "one"};
   const State *s = cursor->state;
-  const PllmInteraction *row = &s->block[s->at];
+  const Block *block = &s->block[s->current];
+  const PllmInteraction *row = &block->rows[s->at];
   const PllmScores *view = &s->bulk.scores->view;
   int rated = s->plan.mode == PLLM_RATING;
   switch (column) {
-  case COL_USER_ID: sqlite3_result_int64(context, s->users.user_id[row->user]); break;
+  case COL_USER_ID: sqlite3_result_int64(context, block->users.user_id[row->user]); break;
   case COL_TURN: sqlite3_result_int64(context, row->turn); break;
   case COL_PROMPT_ID: sqlite3_result_int64(context, view->prompt_id[row->prompt]); break;
   case COL_CHOSEN_ID:
@@ -187,11 +227,14 @@ static void interactionsColumn(PllmTvfCursor *cursor, sqlite3_context *context, 
 static void interactionsEnd(PllmTvfCursor *cursor) {
   State *s = cursor->state;
   if (!s) return;
+  for (int i = 0; i < 2; i++) {
+    pllm_histories_cancel(s->block[i].job);
+    pllm_ext_users_free(&s->block[i].users);
+    pllm_free(s->block[i].rows);
+  }
   pllm_histories_close(s->histories);
   pllm_ext_population_close(&s->population);
-  pllm_ext_users_free(&s->users);
   pllm_ext_bulk_close(&s->bulk);
-  pllm_free(s->block);
   pllm_free(s);
 }
 

@@ -98,6 +98,18 @@ PllmStatus pllm_histories_make(PllmHistories *histories, const int64_t *user_id,
                                const uint8_t *known, size_t users, PllmInteraction *out, size_t *rows,
                                const PllmRun *run, PllmError *err);
 
+/*
+** The same in two halves: start draws the prompts and lets helper threads begin with the choices, while the caller does
+** something else; join helps and waits.  All arguments stay valid until then.  One job at a time for each histories.
+** cancel (instead of join) stops early.  With one thread the choices are made in join.
+*/
+typedef struct PllmHistoriesJob PllmHistoriesJob;
+PllmStatus pllm_histories_start(PllmHistories *histories, const int64_t *user_id, const double *weights,
+                                const uint8_t *known, size_t users, PllmInteraction *out, const PllmRun *run,
+                                PllmHistoriesJob **job, PllmError *err);
+PllmStatus pllm_histories_join(PllmHistoriesJob *job, size_t *rows, PllmError *err);
+void pllm_histories_cancel(PllmHistoriesJob *job); /* NULL is fine */
+
 #ifdef __cplusplus
 }
 #endif

@@ -57,6 +57,9 @@ PllmStatus pllm_vector_guard_f32(const void *blob, size_t bytes, PllmError *err)
 */
 double pllm_utility(const double *weights, const double *features, size_t dim);
 
+/* The same of numbers as they are stored: dim little-endian f64, any alignment.  Not finite where one of them is not. */
+double pllm_utility_stored(const void *weights, const void *features, size_t dim);
+
 #ifdef __cplusplus
 }
 #endif
