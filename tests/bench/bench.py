@@ -14,7 +14,7 @@ import os
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from harness import env, measure, report
+from harness import env, growth, measure, report
 from harness.data import BENCH, WORK
 
 RESULTS = os.path.join(WORK, "results.db")
@@ -60,7 +60,10 @@ def main():
     arg.add_argument("--growth", action="store_true")
     arg.add_argument("--doc")
     arg.add_argument("--tap", action="store_true")
+    arg.add_argument("--point", nargs="+", help=argparse.SUPPRESS)  # one point of --growth
     arg = arg.parse_args()
+    if arg.point:
+        return growth.declared() if arg.point[0] == "declared" else growth.point(*arg.point[:2], int(arg.point[2]))
     if arg.tap:
         return tap(arg)
 
@@ -79,7 +82,6 @@ def main():
         for line in list(report.job_table(db, run_id, job.name)) + [""] + list(report.goal_table(db, run_id, job.name)):
             log("  " + line)
     if arg.growth:
-        from harness import growth
         growth.run(db, run_id, log)
     text = "\n".join(report.markdown(db, run_id)) + "\n"
     if arg.doc:
