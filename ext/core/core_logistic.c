@@ -14,6 +14,10 @@
 #include "core_math.h"
 #include "core_newton.h"
 
+/* Added to the hessian's diagonal, per row, where nothing penalises: of several separating directions some saturate
+** long before the others, and rounding would make steps along them of any size. */
+#define DAMPING 1e-10
+
 typedef struct Problem {
   size_t rows, n;        /* n: columns, the constant last where there is one */
   const double *z;       /* [rows][n] */
@@ -23,6 +27,7 @@ typedef struct Problem {
   const PllmStop *stop;
   int certify; /* nothing penalises: look for a separating direction */
   int separated;
+  double gain;           /* what the last step promised */
   double log_likelihood; /* at the last w that was asked for */
 } Problem;
 
@@ -61,7 +66,7 @@ static double objective(void *arg, const double *w, int slopes) {
     memset(s->hessian, 0, n * n * sizeof *s->hessian);
     for (size_t j = 0; j < n; j++) {
       s->gradient[j] = -p->penalty[j] * w[j];
-      s->hessian[j * n + j] = p->penalty[j];
+      s->hessian[j * n + j] = p->penalty[j] + (p->certify ? DAMPING * (double)p->rows : 0);
     }
   }
   for (size_t i = 0; i < p->rows && !(i % 64 == 0 && pllm_stopped(p->stop)); i++) {
@@ -95,6 +100,7 @@ static void margins(const Problem *p, const double *w, double *least, double *mo
 static int check(void *arg, double gain) {
   Problem *p = arg;
   double least, most;
+  p->gain = gain;
   if (!p->certify) return 0;
   margins(p, p->search->w, &least, &most);
   p->separated = least > 0;
@@ -285,7 +291,8 @@ PllmStatus pllm_logistic_fit(const PllmLogisticOptions *o, const PllmFeedback *f
   search.n = p.n;
   search.arg = &p;
   pllm_newton(&search);
-  *separated = p.separated || !search.ended; /* out of steps: rounding hides what separates */
+  /* out of steps, or stuck with something left to gain: rounding hides what separates */
+  *separated = p.separated || !search.ended || (p.certify && p.gain > 1e-9);
   if (!*separated) {
     objective(&p, search.w, 0);
     measure(&p, search.w, fit);
