@@ -41,7 +41,7 @@ UNIT_BIN = $(UNIT_SRC:tests/unit/%.c=$(BUILD)/tests/%)
 LIBRARY   = $(BUILD)/libpersonalllm_core.a
 EXTENSION = $(BUILD)/personalllm.$(SO)
 
-.PHONY: all core demo test test-arm64 docs lint clean help
+.PHONY: all core demo report test test-report test-arm64 docs lint clean help
 all: deps-build $(EXTENSION) ## build the extension (the default)
 
 core: $(LIBRARY) ## build only the scoring core
@@ -74,8 +74,9 @@ $(SHOW_OBJ): $(BUILD)/gen/show_texts.c
 	@mkdir -p $(@D)
 	@echo "CC $<"; $(CC) $(ALLFLAGS) -c $< -o $@
 
-$(BUILD)/obj/ext/sqlite/show_figures.o $(BUILD)/obj/ext/sqlite/fn_report.o: $(BUILD)/gen/show_texts.h
-$(BUILD)/obj/ext/sqlite/show_figures.o $(BUILD)/obj/ext/sqlite/fn_report.o: ALLFLAGS += -I$(BUILD)/gen
+SHOW_USERS = $(patsubst %,$(BUILD)/obj/ext/sqlite/%.o,show_figures report_sections fn_report)
+$(SHOW_USERS): $(BUILD)/gen/show_texts.h
+$(SHOW_USERS): ALLFLAGS += -I$(BUILD)/gen
 
 $(LIBRARY): $(CORE_OBJ)
 	@rm -f $@
@@ -116,8 +117,22 @@ demo: deps-demo ## install what is missing, build, run the whole benchmark on th
 	@sqlite3 :memory: < examples/demo.sql
 
 test: deps-test ## install what is missing, build, run every test suite; ends with "N passed, N failed"
-	@$(MAKE) --no-print-directory $(EXTENSION) $(UNIT_BIN) bench-programs
+	@$(MAKE) --no-print-directory $(EXTENSION) $(UNIT_BIN) bench-programs $(if $(shell command -v chromium),$(VEGA))
 	@tests/run.sh
+
+# The chart libraries come from npm and are bundled into build/; without npm (or its registry) the report has tables only.
+VEGA = $(BUILD)/report/vega.js
+$(VEGA): examples/report/package.json examples/report/package-lock.json
+	@mkdir -p $(@D)
+	@if command -v npm >/dev/null && cp $^ $(@D) && (cd $(@D) && npm ci --silent --no-audit --no-fund --ignore-scripts --fetch-retries=1); then \
+	  for p in vega vega-lite vega-embed; do \
+	    sed '/^\/\/# sourceMappingURL/d' $(@D)/node_modules/$$p/build/$$p.min.js && echo ';' || exit 1; \
+	  done > $@.tmp && mv $@.tmp $@; \
+	else echo "no npm, or no registry: the report will have tables instead of charts"; fi
+
+report: deps-demo ## write build/report.html: figures and tables of the demo data, or of the database DB=path
+	@$(MAKE) --no-print-directory $(EXTENSION) $(VEGA)
+	@examples/report/report.sh "$(DB)"
 
 docs: deps-test ## write what the documentation's examples print into README.md and docs/reference.md
 	@$(MAKE) --no-print-directory $(EXTENSION)
@@ -127,6 +142,14 @@ include tests/bench/bench.mk
 
 test-arm64: ## cross-build for arm64 and run the unit programs under emulation (installs Debian's cross tools)
 	@tests/arm64.sh
+
+# `make test` draws the report where Chromium is; this target gets what is missing first.
+PKG_REPORT = chromium fonts-dejavu-core
+test-report: deps-test ## install Chromium if it is missing, and test the report in it
+	$(call install,$(PKG_REPORT))
+	$(if $(shell command -v npm),,$(call install,nodejs npm))
+	@$(MAKE) --no-print-directory $(EXTENSION) $(VEGA)
+	@tests/run.sh tests/sql/test_chart.py tests/sql/test_report.py
 
 lint: ## the layering rules: the core never sees SQLite, the glue never sees BLAS or cJSON
 	@tests/lint.sh

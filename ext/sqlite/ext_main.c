@@ -53,6 +53,7 @@ PLLM_EXPORT int sqlite3_personalllm_init(sqlite3 *db, char **error, const sqlite
       pllm_ext_init_model_tables,
       pllm_ext_init_icl,
       pllm_ext_init_chart,
+      pllm_ext_init_report,
   };
   PllmConn *conn;
   int rc = SQLITE_OK;

@@ -18,6 +18,8 @@ typedef struct PllmShowCell {
   char *text;  /* owned; valid UTF-8 */
 } PllmShowCell;
 
+#define PLLM_SHOW_COLUMNS 32 /* that one query may have */
+
 /* Start from {0}. */
 typedef struct PllmShowRows {
   char **columns;      /* [n_columns], owned */
@@ -56,6 +58,12 @@ void pllm_ext_html_cell(sqlite3_str *out, const PllmShowCell *cell);
 
 #define PLLM_FIGURE_NUMBERS 6
 
+/* A column that is drawn where it is there. */
+typedef struct PllmFigureOptional {
+  const char *name;
+  const char *reading; /* how to read its marks; NULL: nothing to say */
+} PllmFigureOptional;
+
 /* The roles of a figure's columns.  All must be there except the optional ones. */
 typedef struct PllmFigure {
   const char *name;     /* as persona_chart knows it */
@@ -70,7 +78,7 @@ typedef struct PllmFigure {
   const char *value;    /* column: what is drawn */
   const char *value_title, *value_format;    /* of its axis; the format is d3's */
   const char *numbers[PLLM_FIGURE_NUMBERS];  /* more columns that must be there, NULL at the end */
-  const char *optional[PLLM_FIGURE_NUMBERS]; /* columns that are drawn where they are there, NULL at the end */
+  PllmFigureOptional optional[PLLM_FIGURE_NUMBERS]; /* no name at the end */
   const char *spec;                          /* the template: see show_spec.c */
 } PllmFigure;
 
@@ -108,13 +116,17 @@ typedef struct PllmFigureData {
 PllmStatus pllm_ext_figure_read(sqlite3 *db, const PllmFigure *figure, const PllmFigureSource *source,
                                 PllmFigureData *data, PllmError *err);
 void pllm_ext_figure_free(PllmFigureData *data);
-/* Is this the first row of its series?  Only where there are series.  O(rows). */
-int pllm_ext_figure_new_series(const PllmFigureData *data, size_t row);
+/* Is this the first row with its value of a column?  O(rows). */
+int pllm_ext_figure_first(const PllmFigureData *data, int column, size_t row);
+/* How many different values a column has; 0 where column is -1.  O(rows x different values). */
+size_t pllm_ext_figure_different(const PllmFigureData *data, int column);
 
 /* ---- show_spec.c: the Vega-Lite specification ------------------------------------------------------------------- */
 
 /* width: pixels, or 0 for the width of what it stands in. */
 void pllm_ext_figure_spec(const PllmFigureData *data, const char *title, int width, sqlite3_str *out);
+/* How to read what is drawn. */
+void pllm_ext_figure_reading(const PllmFigureData *data, sqlite3_str *out);
 /* The figure in words, for those who do not see it: what it is, the highest and the lowest value. */
 void pllm_ext_figure_words(const PllmFigureData *data, sqlite3_str *out);
 

@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-/* A figure's columns in the order in which data.rows holds them: series, label, value, numbers, optional. */
+/* A figure's columns in the order in which data.rows holds them. */
 #define MOST_COLUMNS (3 + 2 * PLLM_FIGURE_NUMBERS)
 typedef struct Wanted {
   const char *name[MOST_COLUMNS];
@@ -37,16 +37,24 @@ static PllmStatus missing(const PllmFigureData *data, const char *column, PllmEr
                    required_columns(data, list, sizeof list));
 }
 
+/* The k-th of the figure's columns, NULL where it has none: series, label, value, numbers, optional. */
+static const char *known_column(const PllmFigureData *data, size_t k) {
+  const PllmFigure *f = data->figure;
+  if (k == 0) return f->series;
+  if (k == 1) return f->label;
+  if (k == 2) return data->value_name;
+  k -= 3;
+  return k < PLLM_FIGURE_NUMBERS ? f->numbers[k] : f->optional[k - PLLM_FIGURE_NUMBERS].name;
+}
+
 /* Find the figure's columns among the source's. */
 static PllmStatus match(PllmFigureData *data, sqlite3_stmt *stmt, Wanted *wanted, PllmError *err) {
   const PllmFigure *f = data->figure;
-  const char *required[3] = {f->series, f->label, data->value_name};
-  const char *const *lists[2] = {f->numbers, f->optional};
   int n = sqlite3_column_count(stmt), i;
   wanted->count = 0;
-  for (size_t k = 0; k < 3 + 2 * PLLM_FIGURE_NUMBERS; k++) {
-    const char *name = k < 3 ? required[k] : lists[(k - 3) / PLLM_FIGURE_NUMBERS][(k - 3) % PLLM_FIGURE_NUMBERS];
+  for (size_t k = 0; k < MOST_COLUMNS; k++) {
     int optional = k >= 3 + PLLM_FIGURE_NUMBERS || (k == 0 && f->sql);
+    const char *name = known_column(data, k);
     if (!name || (k >= 3 && sqlite3_stricmp(name, data->value_name) == 0)) continue;
     for (i = 0; i < n; i++) {
       const char *column = sqlite3_column_name(stmt, i);
@@ -159,17 +167,16 @@ static int same_cell(const PllmShowCell *a, const PllmShowCell *b) {
   return a->type == SQLITE_TEXT ? strcmp(a->text, b->text) == 0 : a->real == b->real;
 }
 
-int pllm_ext_figure_new_series(const PllmFigureData *data, size_t row) {
-  const PllmShowCell *name = PLLM_SHOW_CELL(&data->rows, row, data->series);
+int pllm_ext_figure_first(const PllmFigureData *data, int column, size_t row) {
+  const PllmShowCell *cell = PLLM_SHOW_CELL(&data->rows, row, column);
   size_t r = 0;
-  while (!same_cell(PLLM_SHOW_CELL(&data->rows, r, data->series), name)) r++;
+  while (!same_cell(PLLM_SHOW_CELL(&data->rows, r, column), cell)) r++;
   return r == row;
 }
 
-static size_t count_series(const PllmFigureData *data) {
+size_t pllm_ext_figure_different(const PllmFigureData *data, int column) {
   size_t n = 0;
-  for (size_t r = 0; data->series >= 0 && r < data->rows.n_rows; r++)
-    n += (size_t)pllm_ext_figure_new_series(data, r);
+  for (size_t r = 0; column >= 0 && r < data->rows.n_rows; r++) n += (size_t)pllm_ext_figure_first(data, column, r);
   return n;
 }
 
@@ -195,7 +202,7 @@ PllmStatus pllm_ext_figure_read(sqlite3 *db, const PllmFigure *figure, const Pll
                         err);
   if (status == PLLM_OK && data->rows.n_rows == 0)
     status = pllm_fail(err, PLLM_INVALID, "%s: no rows, nothing to draw", data->origin);
-  if (status == PLLM_OK) data->n_series = count_series(data);
+  if (status == PLLM_OK) data->n_series = pllm_ext_figure_different(data, data->series);
   if (status != PLLM_OK) {
     pllm_error_prefix(err, "%s", figure->name);
     pllm_ext_figure_free(data);

@@ -26,8 +26,7 @@ const PllmFigure pllm_ext_figures[] = {
         .title = "How often users agree on the best response",
         .question = "Each user votes for the response with the highest utility. The share of a prompt's most popular "
                     "response says how much users agree on it (Figure 3, left, of the paper).",
-        .reading = "Bars: percentile rank of 50, 75 and 95 % agreement among the prompts; marks: the paper's test "
-                   "split at alpha 0.05.",
+        .reading = "Bars: percentile rank of 50, 75 and 95 % agreement among the prompts.",
         .sql = TEXT(top_share_sql),
         .made_by = "sql/top_share.sql",
         .label = "top_vote_share",
@@ -35,7 +34,7 @@ const PllmFigure pllm_ext_figures[] = {
         .value = "percent_of_prompts",
         .value_title = "% of prompts",
         .value_format = ",~r",
-        .optional = {"published"},
+        .optional = {{"published", "Marks: the paper's test split at alpha 0.05."}},
         .spec = TEXT(diversity_json_in),
     },
     {
@@ -51,14 +50,14 @@ const PllmFigure pllm_ext_figures[] = {
         .value = "share",
         .value_title = "share of prompts",
         .value_format = ".0%",
-        .optional = {"prompts"},
+        .optional = {{"prompts", NULL}},
         .spec = TEXT(winners_json_in),
     },
     {
         .name = "win_rates",
         .title = "Whose responses users like best",
         .question = "Each model's share of all votes of all users on all prompts (Figure 3, right, of the paper).",
-        .reading = "Bars: votes for the best response; marks: votes for the worst.",
+        .reading = "Bars: votes for the best response.",
         .sql = TEXT(win_rates_sql),
         .made_by = "sql/win_rates.sql",
         .label = "model",
@@ -66,7 +65,7 @@ const PllmFigure pllm_ext_figures[] = {
         .value = "best_percent",
         .value_title = "% of votes",
         .value_format = ",~r",
-        .optional = {"worst_percent"},
+        .optional = {{"worst_percent", "Marks: votes for the worst."}},
         .spec = TEXT(win_rates_json_in),
     },
     {
@@ -75,7 +74,7 @@ const PllmFigure pllm_ext_figures[] = {
         .question =
             "The entropy of a prompt's votes says how much users disagree on it. Prompts with a keyword against "
             "all (the table of keywords of the paper).",
-        .reading = "Bars: mean entropy in nats, train split; marks: the paper's.",
+        .reading = "Bars: mean entropy in nats.",
         .sql = TEXT(entropy_sql),
         .made_by = "sql/entropy.sql",
         .label = "keyword",
@@ -83,7 +82,7 @@ const PllmFigure pllm_ext_figures[] = {
         .value = "mean_entropy",
         .value_title = "mean entropy (nats)",
         .value_format = ",~r",
-        .optional = {"published", "prompts"},
+        .optional = {{"published", "Marks: the paper's train split at alpha 0.05."}, {"prompts", NULL}},
         .spec = TEXT(entropy_json_in),
     },
     {
@@ -92,8 +91,7 @@ const PllmFigure pllm_ext_figures[] = {
         .question =
             "One logistic regression a user tells the favourite responses from others by features of the text "
             "(Figures 4 and 5 of the paper).",
-        .reading = "Boxes: middle half of the users' coefficients, with the median; lines: whiskers; diamonds: the "
-                   "paper's medians.",
+        .reading = "Boxes: middle half of the users' coefficients, with the median; lines: whiskers.",
         .table = "coefficients",
         .made_by = "sql/coefficients.sql",
         .label = "feature",
@@ -101,7 +99,7 @@ const PllmFigure pllm_ext_figures[] = {
         .value_title = "standardised coefficient",
         .value_format = ",~r",
         .numbers = {"low", "q1", "q3", "high"},
-        .optional = {"published"},
+        .optional = {{"published", "Diamonds: the paper's medians."}},
         .spec = TEXT(coefficients_json_in),
     },
     {
@@ -118,7 +116,7 @@ const PllmFigure pllm_ext_figures[] = {
         .value = "captured_share",
         .value_title = "captured share",
         .value_format = ".0%",
-        .optional = {"top1", "low", "high"},
+        .optional = {{"top1", NULL}, {"low", NULL}, {"high", "Bands: intervals."}},
         .spec = TEXT(fewshot_json_in),
     },
     {
@@ -133,21 +131,21 @@ const PllmFigure pllm_ext_figures[] = {
         .value = "regret",
         .value_title = "regret",
         .value_format = ",~r",
-        .optional = {"low", "high"},
+        .optional = {{"low", NULL}, {"high", "Bands: intervals."}},
         .spec = TEXT(continual_json_in),
     },
     {
         .name = "leaderboard",
         .title = "Methods compared",
         .question = "One score a method, the best first.",
-        .reading = "Bars: score; lines: interval.",
+        .reading = "Bars: score.",
         .table = "leaderboard",
         .made_by = "sql/leaderboard.sql",
         .label = "method",
         .value = "score",
         .value_title = "score",
         .value_format = ",~r",
-        .optional = {"low", "high"},
+        .optional = {{"low", NULL}, {"high", "Lines: intervals."}},
         .spec = TEXT(leaderboard_json_in),
     },
 };

@@ -5,6 +5,8 @@
 **   "@value"               the column drawn, as a string
 **   "@title", "@format"    of its axis: the figure's own, or the column's name and plain numbers where another is drawn
 **   "@domain"              the list of the series
+**   "@labels"              the list of the different labels
+**   "@height"              room for so many rows
 **   "@legend"              a legend, or null where there is one series only
 ** in place of values, and lines `#if COLUMN` ... `#end` around what is drawn only where the data has that column.
 */
@@ -13,11 +15,12 @@
 #include <string.h>
 
 #define NUMBER ",~r" /* plain digits, as many as it takes */
+#define ROW_HEIGHT 28
 #define SCHEMA "https://vega.github.io/schema/vega-lite/v5.json"
 
 /* Colours that stand out on white and on near-black, in an order that the usual colour blindnesses keep apart. */
 #define CONFIG                                                                                                       \
-  "{\"view\":{\"stroke\":null},\"axis\":{\"labelLimit\":220},"                                                       \
+  "{\"view\":{\"stroke\":null},\"axis\":{\"labelLimit\":220},\"axisQuantitative\":{\"tickCount\":6},"                \
   "\"legend\":{\"labelLimit\":220,\"orient\":\"bottom\",\"columns\":2},"                                             \
   "\"bar\":{\"color\":\"#3b7dd8\"},\"tick\":{\"color\":\"#e0245e\"},\"point\":{\"color\":\"#e0245e\"},\"rule\":{"    \
   "\"color\":\"#808080\"},"                                                                                          \
@@ -29,13 +32,13 @@ static int own_value(const PllmFigureData *data) {
   return sqlite3_stricmp(data->value_name, data->figure->value) == 0;
 }
 
-/* The different series, in the order of the rows. */
-static void put_domain(const PllmFigureData *data, sqlite3_str *out) {
+/* The different values of a column, in the order of the rows. */
+static void put_different(const PllmFigureData *data, int column, sqlite3_str *out) {
   size_t n = 0;
-  for (size_t r = 0; data->series >= 0 && r < data->rows.n_rows; r++) {
-    if (!pllm_ext_figure_new_series(data, r)) continue;
+  for (size_t r = 0; column >= 0 && r < data->rows.n_rows; r++) {
+    if (!pllm_ext_figure_first(data, column, r)) continue;
     sqlite3_str_appendall(out, n++ ? "," : "[");
-    pllm_ext_json_cell(out, PLLM_SHOW_CELL(&data->rows, r, data->series));
+    pllm_ext_json_cell(out, PLLM_SHOW_CELL(&data->rows, r, column));
   }
   sqlite3_str_appendall(out, n ? "]" : "[]");
 }
@@ -49,7 +52,11 @@ static void value_of(const PllmFigureData *data, const char *name, size_t bytes,
   else if (bytes == 6 && memcmp(name, "format", 6) == 0)
     pllm_ext_json_string(out, own ? data->figure->value_format : NUMBER);
   else if (bytes == 6 && memcmp(name, "domain", 6) == 0)
-    put_domain(data, out);
+    put_different(data, data->series, out);
+  else if (bytes == 6 && memcmp(name, "labels", 6) == 0)
+    put_different(data, data->label, out);
+  else if (bytes == 6 && memcmp(name, "height", 6) == 0)
+    sqlite3_str_appendf(out, "%d", ROW_HEIGHT * (int)pllm_ext_figure_different(data, data->label));
   else /* legend */
     sqlite3_str_appendall(out, data->n_series > 1 ? "{}" : "null");
 }
@@ -125,6 +132,17 @@ static void put_point(const PllmFigureData *data, size_t row, sqlite3_str *out) 
   sqlite3_str_appendf(out, " %.4g", value_at(data, row));
 }
 
+void pllm_ext_figure_reading(const PllmFigureData *data, sqlite3_str *out) {
+  const PllmFigure *f = data->figure;
+  if (own_value(data))
+    sqlite3_str_appendall(out, f->reading);
+  else
+    sqlite3_str_appendf(out, "Shown: %s by %s.", data->rows.columns[data->value], f->label);
+  for (size_t i = 0; i < PLLM_FIGURE_NUMBERS && f->optional[i].name; i++)
+    if (f->optional[i].reading && pllm_ext_rows_column(&data->rows, f->optional[i].name) >= 0)
+      sqlite3_str_appendf(out, " %s", f->optional[i].reading);
+}
+
 void pllm_ext_figure_words(const PllmFigureData *data, sqlite3_str *out) {
   size_t high = SIZE_MAX, low = SIZE_MAX, known = 0;
   for (size_t r = 0; r < data->rows.n_rows; r++) {
@@ -134,10 +152,7 @@ void pllm_ext_figure_words(const PllmFigureData *data, sqlite3_str *out) {
     if (low == SIZE_MAX || value_at(data, r) < value_at(data, low)) low = r;
   }
   sqlite3_str_appendf(out, "%s. ", data->figure->title);
-  if (own_value(data))
-    sqlite3_str_appendall(out, data->figure->reading);
-  else
-    sqlite3_str_appendf(out, "Shown: %s by %s.", data->rows.columns[data->value], data->figure->label);
+  pllm_ext_figure_reading(data, out);
   sqlite3_str_appendf(out, " %d value%s", (int)known, known == 1 ? "" : "s");
   if (known > 1 && value_at(data, high) == value_at(data, low)) {
     sqlite3_str_appendf(out, ", all %.4g", value_at(data, high));
@@ -163,7 +178,7 @@ void pllm_ext_figure_spec(const PllmFigureData *data, const char *title, int wid
   if (width > 0)
     sqlite3_str_appendf(out, ",\"width\":%d", width);
   else
-    sqlite3_str_appendall(out, ",\"width\":\"container\"");
+    sqlite3_str_appendall(out, ",\"width\":\"container\",\"autosize\":{\"type\":\"fit-x\",\"contains\":\"padding\"}");
   sqlite3_str_appendall(out, ",\"config\":" CONFIG ",\"data\":{\"values\":[");
   put_values(&data->rows, out);
   sqlite3_str_appendall(out, "]},");

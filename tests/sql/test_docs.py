@@ -39,6 +39,7 @@ KNOWN_OPTIONS = {
     "persona_import": f"SELECT persona_import('x', 'test', {UNKNOWN})",
     "persona_interactions": f"SELECT * FROM persona_interactions('users', 'test', 1, 'rating', 1, {UNKNOWN})",
     "persona_neighbors": f"SELECT * FROM persona_neighbors('users', 'users', 1, {UNKNOWN})",
+    "persona_report": f"SELECT persona_report('x', {UNKNOWN})",
     "persona_responses": "CREATE VIRTUAL TABLE r USING persona_responses(no_such_key=1)",
     "persona_users": "CREATE VIRTUAL TABLE u USING persona_users(no_such_key=1)",
     "persona_votes": f"SELECT * FROM persona_votes('users', 'test', {UNKNOWN})",
