@@ -94,7 +94,7 @@ $(BUILD)/tests/%: tests/unit/%.c tests/unit/tap.h $(LIBRARY)
 # What is missing is installed once, with sudo where we are not root.
 PKG_BUILD = gcc libc6-dev libsqlite3-dev libopenblas-dev libcjson-dev zlib1g-dev
 PKG_DEMO  = sqlite3
-PKG_TEST  = sqlite3 python3 python3-numpy python3-scipy clang
+PKG_TEST  = sqlite3 python3 python3-numpy python3-scipy clang liblingua-en-tagger-perl
 define install
 	@missing=""; for p in $(1); do dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$p"; done; \
 	if [ -n "$$missing" ]; then \

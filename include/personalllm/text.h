@@ -134,8 +134,9 @@ int pllm_lexicon_modifier(const PllmToken *token, unsigned flags);
 **   num_format              lines whose first non-space is - * or the bullet U+2022, or digits followed by a
 **                           full stop
 **   num_adjectives_adverbs  tokens for which pllm_lexicon_modifier is true
-** The paper takes tokens and tags from nltk; these are this library's own tokens and a lexicon with suffix rules, so
-** counts differ a little.  out[PLLM_TEXT_FEATURES]; only PLLM_NOMEM can fail.  O(bytes).
+** The paper takes tokens and tags from nltk; these are this library's own tokens and a lexicon with suffix rules that
+** see no context: tests/ref/test_tagger.py measures how far they agree with a statistical tagger and with a reader.
+** out[PLLM_TEXT_FEATURES]; only PLLM_NOMEM can fail.  O(bytes).
 */
 #define PLLM_TEXT_FEATURES 7
 PllmStatus pllm_text_features(const char *text, size_t bytes, double *out, PllmError *err);
