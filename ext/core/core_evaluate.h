@@ -1,13 +1,20 @@
 /*
-** core_evaluate.h: the evaluation kernel's task, shared by its instruction-set variants.
+** core_evaluate.h: the evaluation kernel's task, shared by its instruction-set variants, and the blocks of prompts
+** that tasks are made of.
 */
 #ifndef PLLM_CORE_EVALUATE_H
 #define PLLM_CORE_EVALUATE_H
 
 #include "core_int.h"
 
-/* Users of a tile: the widest vector of f64. */
-#define PLLM_JUDGE_TILE 8
+/* Users of a tile: the widest vector of f32. */
+#define PLLM_JUDGE_TILE 16
+
+/* Responses of a prompt that can be estimated (core_evaluate_quick.h), and their pairs. */
+#define PLLM_JUDGE_QUICK 8
+#define PLLM_JUDGE_QUICK_PAIRS 28
+/* Longest vectors that are estimated: the error bound grows with them, and with it what is left undecided. */
+#define PLLM_JUDGE_QUICK_DIM 64
 
 /* Above that many responses pairs are counted by sorting. */
 #define PLLM_JUDGE_WIDE 512
@@ -16,11 +23,12 @@
 enum {
   PLLM_SUM_TOP1,
   PLLM_SUM_PAIR,
-  PLLM_SUM_ALL_PAIRS,
+  PLLM_SUM_RIGHT,     /* whole numbers, from the prompts of 8 responses of which the truth orders all 28 pairs: */
+                      /* twice the pairs that the estimate orders alike, plus those it does not order */
+  PLLM_SUM_ALL_PAIRS, /* of the others: that divided by twice the pairs that the truth orders */
   PLLM_SUM_WITH_PAIR, /* prompts with a pair that the truth orders */
   PLLM_SUM_REWARD,
   PLLM_SUM_BEST,
-  PLLM_SUM_RANDOM,
   PLLM_SUM_WINS,
   PLLM_N_SUMS
 };
@@ -28,7 +36,15 @@ enum {
 typedef struct PllmJudgePrompt {
   size_t first, n;  /* rows of the block's features; n >= 1 */
   size_t reference; /* row within the prompt, SIZE_MAX: none */
+  size_t quick;     /* which of the block's quick prompts, SIZE_MAX: not to be estimated */
 } PllmJudgePrompt;
+
+/* What estimates of a quick prompt need.  Margins are for weights of sum |w| = 1. */
+typedef struct PllmJudgeQuick {
+  const float *truth, *estimate;         /* [n quick][models][8], [n quick][dim][8]; may be one array */
+  const double *rewards;                 /* [n quick][models][8]: the truth's features */
+  const float *truth_margin, *estimate_margin; /* [n quick] */
+} PllmJudgeQuick;
 
 /* One tile of users on one block of prompts. */
 typedef struct PllmJudgeTask {
@@ -36,6 +52,8 @@ typedef struct PllmJudgeTask {
   size_t n_prompts, models, dim, max_responses;
   const double *truth_features, *estimate_features; /* [rows][models], [rows][dim]; may be one array */
   const double *truth, *estimate;                   /* weights [models][TILE] and [dim][TILE], 64-byte aligned */
+  const float *quick_truth, *quick_estimate; /* the same divided by sum |w|; NULL: estimate nothing of this tile */
+  PllmJudgeQuick quick;
   double *sums;                                     /* [N_SUMS][TILE], 64-byte aligned, added to */
   double *scratch; /* [2 * max_responses][TILE], 64-byte aligned; behind it, for wide prompts, [4 * max_responses] */
 } PllmJudgeTask;
@@ -46,6 +64,28 @@ typedef struct PllmJudgeTask {
 */
 void pllm_core_judge_pairs(const double *t, const double *e, size_t n, size_t stride, double *scratch, double *strict,
                            double *right);
+
+/* ---- core_evaluate_block.c: prompts put together for the kernel ------------------------------------------------- */
+
+/* All owned; start from {0}, end with pllm_judge_block_free. */
+typedef struct PllmJudgeBlock {
+  PllmJudgePrompt *prompts;
+  double *truth, *estimate; /* [rows][models], [rows][dim]; estimate is NULL where the estimate uses the rewards */
+  float *quick_truth, *quick_estimate, *truth_margin, *estimate_margin;
+  double *quick_rewards;
+  double *mean; /* [models]: running mean over the prompts so far of the mean of their features */
+  size_t room, max_responses, n_prompts, with_reference;
+  int quick; /* are there to be estimates? */
+} PllmJudgeBlock;
+
+PllmStatus pllm_judge_block_new(const PllmEvaluation *task, int quick, PllmJudgeBlock *block, PllmError *err);
+void pllm_judge_block_free(PllmJudgeBlock *block);
+/*
+** Put the next block together, from the *at-th prompt on, into *judge; counts prompts, and those that have a
+** reference.  Returns its work: multiply-adds a user, about, at most a prompt more than PLLM_JUDGE_WORK.
+*/
+double pllm_judge_block_next(const PllmEvaluation *task, PllmJudgeBlock *block, size_t *at, PllmJudgeTask *judge);
+#define PLLM_JUDGE_WORK 4e6
 
 void pllm_core_judge_base(const PllmJudgeTask *task);
 void pllm_core_judge_avx2(const PllmJudgeTask *task);

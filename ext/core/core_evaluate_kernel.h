@@ -69,9 +69,9 @@ static void wide_pairs(const Vec *t, const Vec *e, size_t n, double *scratch, Ve
 /* Add one prompt to the sums, given both utilities of its n responses and the truth's of the reference, if any. */
 static PLLM_INLINE void judge(const Vec *t, const Vec *e, const size_t n, const Vec *rival, double *wide, Vec *sums) {
   const Vec one = (Vec){0} + 1.0;
-  Vec best = t[0], best_e = e[0], worst = t[0], worst_e = e[0], pick = e[0], pick_t = t[0], total = t[0];
+  Vec best = t[0], best_e = e[0], worst = t[0], worst_e = e[0], pick = e[0], pick_t = t[0];
   Vec strict = {0}, right = {0};
-  Mask best_at = {0}, pick_at = {0}, some;
+  Mask best_at = {0}, pick_at = {0}, some, whole;
   for (size_t r = 1; r < n; r++) {
     Mask above = t[r] > best, below = t[r]<worst, liked = e[r]> pick, at = (Mask){0} + (int64_t)r;
     best = SELECT(above, t[r], best);
@@ -82,54 +82,63 @@ static PLLM_INLINE void judge(const Vec *t, const Vec *e, const size_t n, const 
     pick = SELECT(liked, e[r], pick);
     pick_t = SELECT(liked, t[r], pick_t);
     pick_at = (at & liked) | (pick_at & ~liked);
-    total += t[r];
   }
   if (n > PLLM_JUDGE_WIDE)
     wide_pairs(t, e, n, wide, &strict, &right);
   else
     pairs(t, e, n, &strict, &right);
   some = strict > 0.0;
-  right = right / (2.0 * SELECT(some, strict, one));
+  whole = n == PLLM_JUDGE_QUICK ? strict == (double)PLLM_JUDGE_QUICK_PAIRS : (Mask){0};
   sums[PLLM_SUM_TOP1] += COUNT(best_at == pick_at);
   sums[PLLM_SUM_PAIR] += COUNT(best_e > worst_e);
-  sums[PLLM_SUM_ALL_PAIRS] += right;
+  sums[PLLM_SUM_RIGHT] += SELECT(whole, right, (Vec){0});
+  sums[PLLM_SUM_ALL_PAIRS] += SELECT(whole, (Vec){0}, right / (2.0 * SELECT(some, strict, one)));
   sums[PLLM_SUM_WITH_PAIR] += COUNT(some);
   sums[PLLM_SUM_REWARD] += pick_t;
   sums[PLLM_SUM_BEST] += best;
-  sums[PLLM_SUM_RANDOM] += total / (double)n;
   if (rival) sums[PLLM_SUM_WINS] += COUNT(pick_t > *rival);
 }
 
-/* The users in lanes `lane` to lane + WIDTH - 1 of the tile. */
-static void judge_lanes(const PllmJudgeTask *task, size_t lane) {
+/* One prompt for the users in lanes `lane` to lane + WIDTH - 1 of the tile. */
+static void judge_lanes(const PllmJudgeTask *task, const PllmJudgePrompt *prompt, size_t lane) {
   size_t models = task->models, dim = task->dim;
   const double *truth = task->truth + lane, *estimate = task->estimate + lane;
+  const double *tf = task->truth_features + prompt->first * models;
+  const double *ef = task->estimate_features + prompt->first * dim;
   Vec *t = (Vec *)(void *)task->scratch, *e = t + task->max_responses;
-  double *wide = task->scratch + 2 * task->max_responses * PLLM_JUDGE_TILE;
+  const Vec *rival = prompt->reference == SIZE_MAX ? NULL : t + prompt->reference;
   Vec sums[PLLM_N_SUMS];
   for (int i = 0; i < PLLM_N_SUMS; i++) memcpy(&sums[i], task->sums + i * PLLM_JUDGE_TILE + lane, sizeof *sums);
-  for (size_t p = 0; p < task->n_prompts; p++) {
-    const PllmJudgePrompt *prompt = &task->prompts[p];
-    const double *tf = task->truth_features + prompt->first * models;
-    const double *ef = task->estimate_features + prompt->first * dim;
-    const Vec *rival = prompt->reference == SIZE_MAX ? NULL : t + prompt->reference;
-    if (prompt->n == 8) {
-      Vec t8[8], e8[8]; /* in registers, where there are enough */
-      utilities(truth, tf, models, 8, t8);
-      utilities(estimate, ef, dim, 8, e8);
-      for (size_t r = 0; rival && r < 8; r++) t[r] = t8[r];
-      judge(t8, e8, 8, rival, NULL, sums);
-      continue;
-    }
+  if (prompt->n == 8) {
+    Vec t8[8], e8[8]; /* in registers, where there are enough */
+    utilities(truth, tf, models, 8, t8);
+    utilities(estimate, ef, dim, 8, e8);
+    for (size_t r = 0; rival && r < 8; r++) t[r] = t8[r];
+    judge(t8, e8, 8, rival, NULL, sums);
+  } else {
     for (size_t r = 0; r < prompt->n; r++) {
       utilities(truth, tf + r * models, models, 1, t + r);
       utilities(estimate, ef + r * dim, dim, 1, e + r);
     }
-    judge(t, e, prompt->n, rival, wide, sums);
+    judge(t, e, prompt->n, rival, task->scratch + 2 * task->max_responses * PLLM_JUDGE_TILE, sums);
   }
   for (int i = 0; i < PLLM_N_SUMS; i++) memcpy(task->sums + i * PLLM_JUDGE_TILE + lane, &sums[i], sizeof *sums);
 }
 
+static void judge_prompt(const PllmJudgeTask *task, const PllmJudgePrompt *prompt) {
+  for (size_t lane = 0; lane < PLLM_JUDGE_TILE; lane += WIDTH) judge_lanes(task, prompt, lane);
+}
+
+#if defined(__AVX512F__)
+#include "core_evaluate_quick.h"
+#endif
+
 void PLLM_JUDGE_KERNEL(const PllmJudgeTask *task) {
-  for (size_t lane = 0; lane < PLLM_JUDGE_TILE; lane += WIDTH) judge_lanes(task, lane);
+#if defined(__AVX512F__)
+  if (task->quick_truth) {
+    judge_quickly(task);
+    return;
+  }
+#endif
+  for (size_t p = 0; p < task->n_prompts; p++) judge_prompt(task, &task->prompts[p]);
 }

@@ -39,7 +39,7 @@ typedef struct PllmJudgement {
   double all_pairs_accuracy; /* over those pairs: e(i) > e(j) counts 1, equality 1/2 */
   double reward;          /* t(pick) */
   double best_reward;     /* t(best) */
-  double random_reward; /* mean of t over the responses */
+  double random_reward; /* t of a random response: w times the mean over prompts of the responses' mean rewards */
   double regret;        /* best_reward - reward */
   double win_rate;      /* t(pick) > t(reference), over prompts that have a reference response */
 } PllmJudgement;

@@ -26,6 +26,7 @@ typedef struct Case {
   size_t responses; /* per prompt; 0: 1..20, ragged */
   size_t dim;       /* of the estimate's own features, 0: the rewards */
   int f32, holes, ties;
+  double scale; /* of rewards and weights; 0: 1.  Below 0: near-ties, responses apart by a factor of 1 +- that and less */
 } Case;
 
 static double at(const PllmEvaluation *task, size_t row, size_t b) {
@@ -37,10 +38,10 @@ static double at(const PllmEvaluation *task, size_t row, size_t b) {
 static void judge(const PllmEvaluation *task, const double *truth, const double *estimate, double *features,
                   PllmJudgement *out) {
   const PllmScores *s = task->scores;
-  double top1 = 0, pair = 0, all = 0, with_pair = 0, reward = 0, best_reward = 0, random = 0, wins = 0, with = 0,
-         n = 0;
+  double top1 = 0, pair = 0, all = 0, with_pair = 0, reward = 0, best_reward = 0, mean[256] = {0}, wins = 0, with = 0,
+         whole = 0, n = 0;
   for (size_t i = 0; i < task->n_prompts; i++) {
-    double t[32], e[32], total = 0, strict = 0, right = 0;
+    double t[32], e[32], total[256] = {0}, strict = 0, right = 0;
     size_t m = 0, best = 0, worst = 0, pick = 0, rival = SIZE_MAX;
     for (size_t r = s->first[task->prompts[i]]; r < s->first[task->prompts[i] + 1]; r++) {
       size_t row = task->row ? task->row[r] : r;
@@ -60,7 +61,6 @@ static void judge(const PllmEvaluation *task, const double *truth, const double 
       if (t[r] > t[best]) best = r;
       if (t[r] < t[worst]) worst = r;
       if (e[r] > e[pick]) pick = r;
-      total = r ? total + t[r] : t[r];
       for (size_t q = 0; q < m; q++)
         if (t[r] > t[q]) {
           strict++;
@@ -68,19 +68,25 @@ static void judge(const PllmEvaluation *task, const double *truth, const double 
         }
     }
     n++;
+    for (size_t r = s->first[task->prompts[i]]; r < s->first[task->prompts[i] + 1]; r++)
+      for (size_t b = 0; b < s->n_models && (!task->row || task->row[r] != SIZE_MAX); b++)
+        total[b] += s->rewards[r * s->n_models + b] / (double)m;
     top1 += best == pick;
     pair += strict > 0 && e[best] > e[worst];
-    if (strict > 0) all += 2 * right / (2 * strict);
+    if (m == 8 && strict == 28)
+      whole += 2 * right; /* exact sums, divided once */
+    else if (strict > 0)
+      all += 2 * right / (2 * strict);
     with_pair += strict > 0;
     reward += t[pick];
     best_reward += t[best];
-    random += total / (double)m;
+    for (size_t b = 0; b < s->n_models; b++) mean[b] += (total[b] - mean[b]) / n;
     with += rival != SIZE_MAX;
     wins += rival != SIZE_MAX && t[pick] > t[rival];
   }
   *out = (PllmJudgement){
-      top1 / n,   pair / with_pair, all / with_pair,           reward / n, best_reward / n,
-      random / n, best_reward / n - reward / n,
+      top1 / n,   pair / with_pair, (whole / 56 + all) / with_pair,           reward / n, best_reward / n,
+      n > 0 ? pllm_utility(truth, mean, s->n_models) : NAN, best_reward / n - reward / n,
       wins / with};
 }
 
@@ -116,6 +122,16 @@ static void check(const Case *c) {
   }
   for (size_t i = 0; i < c->users * c->models; i++) truth[i] = c->ties ? coarse() : uniform() * uniform();
   for (size_t i = 0; i < c->users * dim; i++) estimate[i] = c->ties ? coarse() : uniform() - 0.3;
+  if (c->scale > 0) {
+    for (size_t i = 0; i < n * c->models; i++) rewards[i] *= c->scale;
+    for (size_t i = 0; i < c->users * c->models; i++) truth[i] *= c->scale;
+  }
+  for (size_t r = 1; c->scale < 0 && r < n; r++) { /* from far above the margin of estimates to the last bit */
+    double apart = c->scale * pow(2, -uniform() * 40);
+    for (size_t b = 0; b < c->models; b++)
+      if (uniform() < 0.9) rewards[r * c->models + b] = rewards[(r - 1) * c->models + b] * (1 + apart);
+    for (size_t b = 0; b < dim; b++) f64[r * dim + b] = f64[(r - 1) * dim + b] * (1 - apart * uniform());
+  }
   for (size_t r = 0; r < n; r++) {
     model[r] = (int32_t)(uniform() * 5) - 1;
     row[r] = c->holes && uniform() < 0.3 ? SIZE_MAX : n - 1 - r;
@@ -177,18 +193,27 @@ static int stop_at_third(void *arg) {
 
 int main(void) {
   static const Case cases[] = {
-      {"eight responses, ten models", 10, 60, 37, 8, 0, 0, 0, 0},
-      {"exact ties", 10, 60, 37, 8, 0, 0, 0, 1},
-      {"ragged prompts", 7, 50, 9, 0, 0, 0, 0, 0},
-      {"ragged ties", 3, 50, 16, 0, 0, 0, 0, 1},
-      {"one response", 3, 20, 5, 1, 0, 0, 0, 0},
-      {"one model, one user", 1, 20, 1, 8, 0, 0, 0, 0},
-      {"own f64 features", 4, 40, 17, 8, 23, 0, 0, 0},
-      {"own f32 features, ties", 4, 40, 17, 0, 5, 1, 0, 1},
-      {"features with holes", 4, 60, 20, 0, 6, 0, 1, 1},
-      {"rewards with holes", 4, 60, 20, 8, 0, 0, 1, 0},
-      {"more prompts than a block", 256, 90, 11, 8, 0, 0, 0, 0},
-      {"long features", 3, 12, 10, 8, 4000, 1, 0, 0},
+      {"eight responses, ten models", 10, 60, 37, 8, 0, 0, 0, 0, 0},
+      {"exact ties", 10, 60, 37, 8, 0, 0, 0, 1, 0},
+      {"ragged prompts", 7, 50, 9, 0, 0, 0, 0, 0, 0},
+      {"ragged ties", 3, 50, 16, 0, 0, 0, 0, 1, 0},
+      {"one response", 3, 20, 5, 1, 0, 0, 0, 0, 0},
+      {"one model, one user", 1, 20, 1, 8, 0, 0, 0, 0, 0},
+      {"own f64 features", 4, 40, 17, 8, 23, 0, 0, 0, 0},
+      {"own f32 features, ties", 4, 40, 17, 0, 5, 1, 0, 1, 0},
+      {"features with holes", 4, 60, 20, 0, 6, 0, 1, 1, 0},
+      {"rewards with holes", 4, 60, 20, 8, 0, 0, 1, 0, 0},
+      {"more prompts than a block", 256, 90, 11, 8, 0, 0, 0, 0, 0},
+      {"long features", 3, 12, 10, 8, 4000, 1, 0, 0, 0},
+      {"many users", 10, 200, 333, 8, 0, 0, 0, 0, 0},
+      {"many users, own features", 10, 200, 333, 8, 64, 0, 0, 0, 0},
+      {"many users, some without all responses", 5, 200, 64, 8, 4, 1, 1, 0, 0},
+      {"near-ties", 10, 200, 128, 8, 0, 0, 0, 0, -1e-4},
+      {"near-ties, own features", 3, 200, 128, 8, 7, 0, 0, 0, -1e-5},
+      {"huge", 4, 50, 32, 8, 0, 0, 0, 0, 1e25},
+      {"too huge for f32", 4, 50, 32, 8, 0, 0, 0, 0, 1e100},
+      {"tiny", 4, 50, 32, 8, 0, 0, 0, 0, 1e-15},
+      {"too tiny for f32", 4, 50, 32, 8, 0, 0, 0, 0, 1e-100},
   };
   PllmScores none = {.n_models = 1};
   PllmEvaluation task = {.scores = &none, .dim = 1, .reference = -1};

@@ -1,0 +1,163 @@
+/*
+** core_evaluate_block.c: the prompts of an evaluation, block by block, in the layouts that the kernel reads.
+**
+** A prompt of 8 responses that are told apart by both sides is also laid out for estimates (core_evaluate_quick.h).  Their
+** margin: with weights divided by W = sum |w| and S = max |feature| of the prompt, the bound of core_votes.c holds with
+** W*S = S, the tag taking 3 bits.
+*/
+#include "core_evaluate.h"
+
+#include <float.h>
+#include <math.h>
+#include <string.h>
+
+enum { BLOCK_NUMBERS = 16384, EIGHT = PLLM_JUDGE_QUICK };
+
+void pllm_judge_block_free(PllmJudgeBlock *block) {
+  pllm_free(block->prompts);
+  pllm_free(block->truth);
+  pllm_free(block->estimate);
+  pllm_free_aligned(block->quick_truth);
+  pllm_free_aligned(block->quick_estimate);
+  pllm_free_aligned(block->quick_rewards);
+  pllm_free(block->truth_margin);
+  pllm_free(block->estimate_margin);
+  pllm_free(block->mean);
+}
+
+static PllmStatus quick_new(PllmJudgeBlock *block, size_t models, size_t dim, int own) {
+  size_t n = block->room / EIGHT + 1;
+  block->quick_truth = pllm_alloc_aligned(n * EIGHT, models * sizeof *block->quick_truth);
+  block->quick_rewards = pllm_alloc_aligned(n * EIGHT, models * sizeof *block->quick_rewards);
+  if (own) block->quick_estimate = pllm_alloc_aligned(n * EIGHT, dim * sizeof *block->quick_estimate);
+  block->truth_margin = pllm_alloc(n, sizeof *block->truth_margin);
+  block->estimate_margin = pllm_alloc(n, sizeof *block->estimate_margin);
+  return block->quick_truth && block->quick_rewards && (!own || block->quick_estimate) && block->truth_margin &&
+                 block->estimate_margin
+             ? PLLM_OK
+             : PLLM_NOMEM;
+}
+
+PllmStatus pllm_judge_block_new(const PllmEvaluation *task, int quick, PllmJudgeBlock *block, PllmError *err) {
+  size_t models = task->scores->n_models, widest = task->dim > models ? task->dim : models, rows;
+  int own = task->features_f64 || task->features_f32;
+  memset(block, 0, sizeof *block);
+  for (size_t i = 0; i < task->n_prompts; i++) {
+    size_t p = task->prompts[i], n = task->scores->first[p + 1] - task->scores->first[p];
+    if (n > block->max_responses) block->max_responses = n;
+  }
+  /* room for any block: it ends with the prompt that fills so many rows or more, or that brings it to its work */
+  block->room = BLOCK_NUMBERS / widest + 1;
+  rows = block->room + block->max_responses;
+  block->quick = quick && widest <= PLLM_JUDGE_QUICK_DIM;
+  block->prompts = pllm_alloc(rows, sizeof *block->prompts);
+  block->truth = pllm_alloc(rows, models * sizeof *block->truth);
+  block->mean = pllm_alloc_zero(models, sizeof *block->mean);
+  if (own) block->estimate = pllm_alloc(rows, task->dim * sizeof *block->estimate);
+  if (!block->prompts || !block->truth || !block->mean || (own && !block->estimate)) return pllm_fail_nomem(err);
+  if (block->quick && quick_new(block, models, task->dim, own) != PLLM_OK) return pllm_fail_nomem(err);
+  return PLLM_OK;
+}
+
+/* What a prompt of n responses costs a user, in vectorised multiply-adds: utilities, and pairs or two sorts, about. */
+static double work_of(const PllmEvaluation *task, size_t n) {
+  enum { PAIR = 8, MERGE = 64 };
+  double utilities = (double)n * (double)(task->scores->n_models + task->dim), order = 0;
+  if (n <= PLLM_JUDGE_WIDE) return utilities + (double)n * (double)n / 2 * PAIR;
+  for (size_t width = 1; width < n; width *= 2) order += 2 * (double)n * MERGE;
+  return utilities + order;
+}
+
+static int has_twins(const double *rows, size_t dim) {
+  for (size_t i = 0; i < EIGHT; i++)
+    for (size_t j = i + 1; j < EIGHT; j++) {
+      size_t b = 0;
+      while (b < dim && rows[i * dim + b] == rows[j * dim + b]) b++;
+      if (b == dim) return 1;
+    }
+  return 0;
+}
+
+/* The margin of estimates on rows[8][dim]; 0 where f32 has no room for them. */
+static float margin_of(const double *rows, size_t dim) {
+  double largest = 0;
+  for (size_t i = 0; i < EIGHT * dim; i++)
+    if (fabs(rows[i]) > largest) largest = fabs(rows[i]);
+  if (!(largest > 1e-20 && largest < 1e30)) return 0;
+  return (float)(2.1 * 1.05 * largest * ((double)(dim + 4) * 0x1p-24 + EIGHT * 0x1p-23));
+}
+
+/* rows[8][dim] as columns[dim][8]. */
+static void lay_out(const double *rows, size_t dim, float *columns) {
+  for (size_t b = 0; b < dim; b++)
+    for (size_t r = 0; r < EIGHT; r++) columns[b * EIGHT + r] = (float)rows[r * dim + b];
+}
+
+/* Lay a prompt out for estimates, if it can be estimated; rows are its features.  Users would find equal responses
+** equally good, which no estimate can tell. */
+static int add_quick(PllmJudgeBlock *block, size_t models, size_t dim, const double *truth, const double *estimate,
+                     size_t at) {
+  float margin = margin_of(truth, models), estimate_margin = margin;
+  if (margin == 0 || has_twins(truth, models)) return 0;
+  if (estimate) estimate_margin = margin_of(estimate, dim);
+  if (estimate_margin == 0 || (estimate && has_twins(estimate, dim))) return 0;
+  lay_out(truth, models, block->quick_truth + at * models * EIGHT);
+  if (estimate) lay_out(estimate, dim, block->quick_estimate + at * dim * EIGHT);
+  for (size_t b = 0; b < models; b++)
+    for (size_t r = 0; r < EIGHT; r++)
+      block->quick_rewards[(at * models + b) * EIGHT + r] = truth[r * models + b];
+  block->truth_margin[at] = margin;
+  block->estimate_margin[at] = estimate_margin;
+  return 1;
+}
+
+/* Copy the features of a prompt's responses behind the block's rows. */
+static PllmJudgePrompt add_prompt(const PllmEvaluation *task, PllmJudgeBlock *block, size_t p, size_t rows) {
+  const PllmScores *s = task->scores;
+  size_t models = s->n_models, dim = task->dim;
+  PllmJudgePrompt prompt = {.first = rows, .reference = SIZE_MAX, .quick = SIZE_MAX};
+  for (size_t r = s->first[p]; r < s->first[p + 1]; r++) {
+    size_t row = task->row ? task->row[r] : r;
+    if (row == SIZE_MAX) continue;
+    memcpy(block->truth + rows * models, s->rewards + r * models, models * sizeof *block->truth);
+    if (task->features_f64)
+      memcpy(block->estimate + rows * dim, task->features_f64 + row * dim, dim * sizeof *block->estimate);
+    for (size_t b = 0; task->features_f32 && b < dim; b++)
+      block->estimate[rows * dim + b] = (double)task->features_f32[row * dim + b];
+    if (task->reference >= 0 && s->model[r] == task->reference && prompt.reference == SIZE_MAX)
+      prompt.reference = rows - prompt.first;
+    rows++;
+  }
+  prompt.n = rows - prompt.first;
+  return prompt;
+}
+
+static void add_to_mean(PllmJudgeBlock *block, size_t models, const PllmJudgePrompt *prompt) {
+  const double *rows = block->truth + prompt->first * models;
+  for (size_t b = 0; b < models; b++) {
+    double sum = 0;
+    for (size_t r = 0; r < prompt->n; r++) sum += rows[r * models + b] / (double)prompt->n;
+    block->mean[b] += (sum - block->mean[b]) / (double)block->n_prompts;
+  }
+}
+
+double pllm_judge_block_next(const PllmEvaluation *task, PllmJudgeBlock *block, size_t *at, PllmJudgeTask *judge) {
+  size_t rows = 0, quick = 0, models = task->scores->n_models, dim = task->dim;
+  double work = 0;
+  judge->n_prompts = 0;
+  for (; *at < task->n_prompts && rows < block->room && work < PLLM_JUDGE_WORK; ++*at) {
+    PllmJudgePrompt prompt = add_prompt(task, block, task->prompts[*at], rows);
+    if (prompt.n == 0) continue;
+    block->n_prompts++;
+    block->with_reference += prompt.reference != SIZE_MAX;
+    add_to_mean(block, models, &prompt);
+    if (block->quick && prompt.n == EIGHT &&
+        add_quick(block, models, dim, block->truth + rows * models,
+                  block->estimate ? block->estimate + rows * dim : NULL, quick))
+      prompt.quick = quick++;
+    rows += prompt.n;
+    block->prompts[judge->n_prompts++] = prompt;
+    work += work_of(task, prompt.n);
+  }
+  return work;
+}
