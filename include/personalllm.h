@@ -24,6 +24,7 @@
 #include "personalllm/json.h"
 #include "personalllm/jsonl.h"
 #include "personalllm/kernel.h"
+#include "personalllm/learn.h"
 #include "personalllm/model.h"
 #include "personalllm/neighbors.h"
 #include "personalllm/parallel.h"

@@ -1,6 +1,8 @@
 /*
 ** core_adapt.c: the options of adaptation, the choice of estimator, one user or many.
 */
+#include "core_apply.h"
+#include "core_catalogue.h"
 #include "core_fit.h"
 #include "core_math.h"
 #include "core_posterior.h"
@@ -8,61 +10,115 @@
 #include <string.h>
 
 #define ALL_FORMS (1u << PLLM_PAIRS | 1u << PLLM_CHOICES | 1u << PLLM_RATINGS)
+#define PREFERENCES (1u << PLLM_PAIRS | 1u << PLLM_CHOICES)
 #define POSTERIOR (1u << PLLM_METHOD_POSTERIOR)
 #define BRADLEY_TERRY (1u << PLLM_METHOD_BRADLEY_TERRY)
 #define SUM (1u << PLLM_METHOD_SUM)
 #define UNIFORM (1u << PLLM_METHOD_UNIFORM)
+#define NEIGHBORS (1u << PLLM_METHOD_NEIGHBORS)
+#define LORE (1u << PLLM_METHOD_LORE)
+#define ALL (POSTERIOR | BRADLEY_TERRY | SUM | UNIFORM | NEIGHBORS | LORE)
 
 /* In the order of PllmMethod. */
-static const PllmAdaptMethod methods[] = {
-    {"posterior", PLLM_METHOD_POSTERIOR, ALL_FORMS, "rewards, embeddings",
+static const PllmMethodInfo methods[] = {
+    {"posterior", PLLM_METHOD_POSTERIOR, ALL_FORMS, "rewards, embeddings", "prior (optional)",
      "posterior mean given all that was shown; the sharpness of choice is inferred"},
-    {"bradley_terry", PLLM_METHOD_BRADLEY_TERRY, ALL_FORMS, "rewards, embeddings",
-     "L2-regularised Bradley-Terry on pairs"},
-    {"sum", PLLM_METHOD_SUM, ALL_FORMS, "rewards, embeddings", "sum of chosen minus rejected features"},
-    {"uniform", PLLM_METHOD_UNIFORM, ALL_FORMS, "rewards", "the same weight for all: no personalisation"},
+    {"bradley_terry", PLLM_METHOD_BRADLEY_TERRY, ALL_FORMS, "rewards, embeddings", "pooled (optional)",
+     "L2-regularised Bradley-Terry on pairs, around 0 or around a pooled solution"},
+    {"sum", PLLM_METHOD_SUM, ALL_FORMS, "rewards, embeddings", NULL,
+     "sum of chosen minus rejected features"},
+    {"uniform", PLLM_METHOD_UNIFORM, ALL_FORMS, "rewards", NULL,
+     "the same weight for all: no personalisation"},
+    {"neighbors", PLLM_METHOD_NEIGHBORS, PREFERENCES, "rewards, embeddings", "neighbors",
+     "historical users, weighed by how well they explain the feedback"},
+    {"lore", PLLM_METHOD_LORE, PREFERENCES, "rewards, embeddings", "lore",
+     "a mixture of the base rewards that historical users share"},
 };
-#define METHOD_CHOICES "posterior|bradley_terry|sum|uniform"
 
-static const PllmAdaptOption known[] = {
-    {"method", POSTERIOR | BRADLEY_TERRY | SUM | UNIFORM, ALL_FORMS, "posterior | bradley_terry | sum | uniform",
+static const PllmMethodOption known[] = {
+    {"method", ALL, ALL_FORMS, 
+     "posterior | bradley_terry | sum | uniform | neighbors | lore; null: posterior, or what goes with the model",
      "\"posterior\""},
-    {"type", POSTERIOR | BRADLEY_TERRY | SUM | UNIFORM, ALL_FORMS, "f64 | f32: what feature BLOBs are", "null"},
-    {"dim", POSTERIOR | BRADLEY_TERRY | SUM | UNIFORM, ALL_FORMS,
+    {"type", ALL, ALL_FORMS, "f64 | f32: what feature BLOBs are", "null"},
+    {"dim", ALL, ALL_FORMS,
      "a whole number from 1 to 65536: the length of features", "null"},
-    {"half_life", POSTERIOR | BRADLEY_TERRY | SUM, ALL_FORMS,
+    {"half_life", ALL & ~UNIFORM, ALL_FORMS,
      "a number above 0: choice sets (pairs, ratings: rows) after which feedback counts half", "null"},
     {"prior", POSTERIOR, ALL_FORMS, "dirichlet | gaussian; null: gaussian for f32 features, else dirichlet", "null"},
     {"alpha", POSTERIOR, ALL_FORMS, "a number from 0.001 to 1000: of the Dirichlet prior; null: a mixture", "null"},
     {"sharpness", POSTERIOR, ALL_FORMS, "a number from 0.001 to 1e9; null: inferred", "null"},
     {"seed", POSTERIOR, ALL_FORMS, "a whole number from 0 to 4294967295: of the sampler", "0"},
-    {"lambda", BRADLEY_TERRY, ALL_FORMS, "a number from 1e-6 to 1e9: the L2 penalty", "1"},
-    {"pairs", BRADLEY_TERRY, 1u << PLLM_CHOICES, "given | implied: best over worst, or all pairs a set implies",
-     "\"given\""},
+    {"lambda", BRADLEY_TERRY, ALL_FORMS,
+     "a number from 1e-6 to 1e9: the L2 penalty; null: 1, or what a pooled model has learned", "null"},
+    {"seed", LORE, PREFERENCES, "a whole number from 0 to 4294967295: of the random start", "0"},
+    {"iterations", LORE, PREFERENCES, "a whole number from 0 to 1000000: steps", "500"},
+    {"rate", LORE, PREFERENCES, "a number from 1e-9 to 1000: of Adam", "0.1"},
+    {"temperature", NEIGHBORS, PREFERENCES,
+     "a number from 1e-6 to 1e6: low ones trust the best explanations alone", "0.07"},
+    {"pairs", BRADLEY_TERRY | NEIGHBORS | LORE, 1u << PLLM_CHOICES,
+     "given | implied: best over worst, or all pairs a set implies", "\"given\""},
+    {"names", ALL, ALL_FORMS,
+     "an array of texts: what the features are called, to be compared with the model's", "null"},
 };
 enum { N_KNOWN = sizeof known / sizeof *known };
 
-size_t pllm_adapt_methods(const PllmAdaptMethod **list) {
+size_t pllm_adapt_methods(const PllmMethodInfo **list) {
   *list = methods;
   return sizeof methods / sizeof *methods;
 }
 
-size_t pllm_adapt_known_options(const PllmAdaptOption **list) {
+size_t pllm_adapt_known_options(const PllmMethodOption **list) {
   *list = known;
   return N_KNOWN;
 }
 
-static const char *form_name(PllmForm form) {
-  return form == PLLM_PAIRS ? "pairs" : form == PLLM_CHOICES ? "choice sets" : "ratings";
+static const PllmCatalogue catalogue = {methods, sizeof methods / sizeof *methods, known, N_KNOWN};
+
+/* The method that each kind of model stands for, -1 for none. */
+static int method_of(PllmModelKind kind) {
+  switch (kind) {
+  case PLLM_MODEL_PRIOR: return PLLM_METHOD_POSTERIOR;
+  case PLLM_MODEL_POOLED: return PLLM_METHOD_BRADLEY_TERRY;
+  case PLLM_MODEL_NEIGHBORS: return PLLM_METHOD_NEIGHBORS;
+  case PLLM_MODEL_LORE: return PLLM_METHOD_LORE;
+  default: return -1;
+  }
 }
 
-PllmStatus pllm_adapt_options(PllmForm form, const char *text, size_t bytes, PllmAdaptOptions *options,
-                              PllmError *err) {
-  PllmAdaptOptions o = {.form = form, .method = PLLM_METHOD_POSTERIOR, .lambda = 1};
-  int method = PLLM_METHOD_POSTERIOR, type = 0, prior = 0, pairs = 0;
-  int64_t dim = 0, seed = 0;
-  PllmOption given[N_KNOWN] = {
-      {.name = "method", .kind = PLLM_OPTION_CHOICE, .value = &method, .choices = METHOD_CHOICES},
+int pllm_adapt_starts_from(PllmModelKind kind) {
+  return method_of(kind) >= 0;
+}
+
+/* What was said of features must be what the model says. */
+static PllmStatus check_model(const PllmModel *model, const char *names, PllmAdaptOptions *o, PllmError *err) {
+  char **list = NULL;
+  size_t count = 0;
+  PllmStatus status = PLLM_OK;
+  if (o->dim > 0 && o->dim != model->dim)
+    return pllm_fail(err, PLLM_INVALID, "option \"dim\" is %zu, but the model's features have %zu numbers", o->dim,
+                     model->dim);
+  o->dim = model->dim;
+  if (!names) return PLLM_OK;
+  status = pllm_catalogue_names(names, &list, &count, err);
+  if (status == PLLM_OK && count != model->dim)
+    status = pllm_fail(err, PLLM_INVALID, "option \"names\" has %zu names, but the model's features have %zu numbers",
+                       count, model->dim);
+  for (size_t i = 0; status == PLLM_OK && model->features && i < count; i++)
+    if (strcmp(list[i], model->features[i]) != 0)
+      status = pllm_fail(err, PLLM_INVALID, "feature %zu is \"%.60s\", but \"%.60s\" in the model", i + 1, list[i],
+                         model->features[i]);
+  pllm_catalogue_names_free(list, count);
+  return status;
+}
+
+PllmStatus pllm_adapt_options(PllmForm form, const char *text, size_t bytes, const PllmModel *model,
+                              PllmAdaptOptions *options, PllmError *err) {
+  PllmAdaptOptions o = {.form = form, .model = model};
+  int method = -1, type = 0, prior = 0, pairs = 0, given;
+  int64_t dim = 0, seed = 0, iterations = 0;
+  char choices[128], *names = NULL;
+  PllmOption list[] = {
+      {.name = "method", .kind = PLLM_OPTION_CHOICE, .value = &method, .choices = choices},
       {.name = "type", .kind = PLLM_OPTION_CHOICE, .value = &type, .choices = "f64|f32"},
       {.name = "dim", .kind = PLLM_OPTION_INTEGER, .value = &dim, .min = 1, .max = PLLM_MAX_DIM},
       {.name = "half_life", .kind = PLLM_OPTION_NUMBER, .value = &o.half_life, .min = 1e-3, .max = 1e9},
@@ -72,23 +128,46 @@ PllmStatus pllm_adapt_options(PllmForm form, const char *text, size_t bytes, Pll
       {.name = "seed", .kind = PLLM_OPTION_INTEGER, .value = &seed, .min = 0, .max = UINT32_MAX},
       {.name = "lambda", .kind = PLLM_OPTION_NUMBER, .value = &o.lambda, .min = 1e-6, .max = 1e9},
       {.name = "pairs", .kind = PLLM_OPTION_CHOICE, .value = &pairs, .choices = "given|implied"},
+      {.name = "names", .kind = PLLM_OPTION_ANY, .value = &names},
+      {.name = "iterations", .kind = PLLM_OPTION_INTEGER, .value = &iterations, .min = 0, .max = 1e6},
+      {.name = "rate", .kind = PLLM_OPTION_NUMBER, .value = &o.rate, .min = 1e-9, .max = 1e3},
+      {.name = "temperature", .kind = PLLM_OPTION_NUMBER, .value = &o.temperature, .min = 1e-6, .max = 1e6},
   };
-  PllmStatus status = text ? pllm_options_parse(text, bytes, given, N_KNOWN, err) : PLLM_OK;
-  if (status != PLLM_OK) return status;
-  for (size_t i = 0; i < N_KNOWN; i++) { /* given[] and known[] are in one order */
-    if (!given[i].given) continue;
-    if (!(known[i].methods & 1u << method))
-      return pllm_fail(err, PLLM_INVALID, "option \"%s\" does not go with method \"%s\"", known[i].name,
-                       methods[method].name);
-    if (!(known[i].forms & 1u << form))
-      return pllm_fail(err, PLLM_INVALID, "option \"%s\" does not go with %s", known[i].name, form_name(form));
+  size_t n = sizeof list / sizeof *list;
+  PllmStatus status;
+  pllm_catalogue_choices(&catalogue, choices, sizeof choices);
+  if (text) { /* which method? */
+    status = pllm_options_parse(text, bytes, list, n, err);
+    pllm_free(names);
+    names = NULL;
+    if (status != PLLM_OK) return status;
   }
+  given = method;
+  if (method < 0) method = model ? method_of(model->kind) : PLLM_METHOD_POSTERIOR;
+  status = pllm_catalogue_parse(&catalogue, form, &method, 0, list, n, text, bytes, err);
+  if (status == PLLM_OK && model && given >= 0 && given != method_of(model->kind))
+    status = pllm_fail(err, PLLM_INVALID, "method \"%s\" does not go with a model of kind %s; \"%s\" does",
+                       methods[given].name, pllm_model_kind_name(model->kind), methods[method_of(model->kind)].name);
+  if (status == PLLM_OK && !model && names)
+    status = pllm_fail(err, PLLM_INVALID, "option \"names\" is for comparison with a model's, and no model is given");
+  if (status == PLLM_OK && !model && methods[method].method >= PLLM_METHOD_NEIGHBORS)
+    status = pllm_fail(err, PLLM_INVALID, "method \"%s\" starts from a model of learn_users, and none is given",
+                       methods[method].name);
+  if (status == PLLM_OK && !(methods[method].forms & 1u << form))
+    status = pllm_fail(err, PLLM_INVALID, "method \"%s\" does not go with ratings", methods[method].name);
   o.method = (PllmMethod)method;
   o.dim = (size_t)dim;
   o.seed = (uint32_t)seed;
+  o.iterations = (uint32_t)iterations;
   o.implied = pairs;
-  if (given[1].given) o.type = type ? PLLM_F32 : PLLM_F64;
-  if (given[4].given) o.prior = prior ? PLLM_PRIOR_GAUSSIAN : PLLM_PRIOR_DIRICHLET;
+  if (list[1].given) o.type = type ? PLLM_F32 : PLLM_F64;
+  if (list[4].given) o.prior = prior ? PLLM_PRIOR_GAUSSIAN : PLLM_PRIOR_DIRICHLET;
+  if (status == PLLM_OK && model) status = check_model(model, names, &o, err);
+  pllm_free(names);
+  if (status != PLLM_OK) return status;
+  if (model && (list[4].given || o.alpha > 0 || o.sharpness > 0))
+    return pllm_fail(err, PLLM_INVALID, "option \"%s\" does not go with a learned prior",
+                     list[4].given ? "prior" : o.alpha > 0 ? "alpha" : "sharpness");
   if (o.alpha > 0 && o.prior == PLLM_PRIOR_GAUSSIAN)
     return pllm_fail(err, PLLM_INVALID, "option \"alpha\" goes with the dirichlet prior only");
   if (o.alpha > 0) o.prior = PLLM_PRIOR_DIRICHLET;
@@ -116,6 +195,7 @@ void pllm_adapter_free(PllmAdapter *a) {
 }
 
 static int is_gaussian(const PllmAdaptOptions *o, const PllmFeedback *f) {
+  if (o->model) return 0;
   if (o->prior == PLLM_PRIOR_AUTO) return f->f32_rows > 0 || f->dim > PLLM_MAX_MODELS;
   return o->prior == PLLM_PRIOR_GAUSSIAN;
 }
@@ -128,17 +208,25 @@ static size_t round_up(size_t bytes) {
 static PllmStatus prepare(PllmAdapter *a, const PllmAdaptOptions *o, const PllmFeedback *f, size_t count, int threads,
                           PllmError *err) {
   size_t rows = o->form == PLLM_PAIRS ? 2 * count : count, bytes = 0, dim = f->dim;
+  PllmPriorShape shape;
+  PllmStatus status;
+  if (o->model && dim != o->model->dim)
+    return pllm_fail(err, PLLM_INVALID, "%zu features; the model's have %zu numbers", dim, o->model->dim);
   if (o->method == PLLM_METHOD_POSTERIOR && !is_gaussian(o, f)) {
     PllmParticles *p = a->particles;
     if (dim > PLLM_MAX_MODELS)
       return pllm_fail(err, PLLM_INVALID, "%zu features; the dirichlet prior is for at most %d reward models", dim,
                        PLLM_MAX_MODELS);
-    if (!p || p->dim != dim || p->alpha != o->alpha || p->sharpness != o->sharpness || p->seed != o->seed) {
+    if (o->model) pllm_prior_shape(o->model, &shape);
+    if (!pllm_particles_are(p, dim, o->alpha, o->sharpness, o->seed, o->model ? &shape : NULL)) {
       pllm_particles_free(p);
       a->particles = NULL;
-      if (pllm_particles_new(dim, o->alpha, o->sharpness, o->seed, &a->particles, err) != PLLM_OK) return err->status;
+      status = pllm_particles_new(dim, o->alpha, o->sharpness, o->seed, o->model ? &shape : NULL, &a->particles, err);
+      if (status != PLLM_OK) return status;
     }
     bytes = pllm_posterior_bytes(dim, rows);
+  } else if (o->model) {
+    bytes = pllm_apply_bytes(o, rows, dim);
   } else if (o->method == PLLM_METHOD_POSTERIOR || o->method == PLLM_METHOD_BRADLEY_TERRY) {
     bytes = pllm_fit_bytes(rows, dim);
   }
@@ -202,7 +290,7 @@ static PllmStatus estimate(const PllmAdapter *a, const PllmAdaptOptions *o, cons
   switch (o->method) {
   case PLLM_METHOD_POSTERIOR:
     if (!is_gaussian(o, f)) {
-      pllm_posterior_mean(a->particles, &evidence, rest, stop, w);
+      pllm_posterior_mean(a->particles, &evidence, rest, stop, NULL, w);
       break;
     }
     memset(w, 0, dim * sizeof *w);
@@ -211,19 +299,27 @@ static PllmStatus estimate(const PllmAdapter *a, const PllmAdaptOptions *o, cons
     gaussian_mean(o, &fit, w);
     break;
   case PLLM_METHOD_BRADLEY_TERRY:
+    if (o->model) {
+      pllm_apply_pooled(o, &evidence, rest, stop, w);
+      break;
+    }
     memset(w, 0, dim * sizeof *w);
     if (!evidence.informative) return PLLM_OK;
     pllm_fit_init(&fit, &evidence, rest, stop);
-    pllm_fit_solve(&fit, o->implied ? PLLM_TERMS_IMPLIED : PLLM_TERMS_GIVEN, o->lambda);
+    pllm_fit_solve(&fit, o->implied ? PLLM_TERMS_IMPLIED : PLLM_TERMS_GIVEN, o->lambda > 0 ? o->lambda : 1);
     pllm_fit_add(&fit, 1, w);
     break;
+  case PLLM_METHOD_NEIGHBORS: pllm_apply_neighbors(o, &evidence, rest, stop, w); break;
+  case PLLM_METHOD_LORE: pllm_apply_lore(o, &evidence, rest, stop, w); break;
   case PLLM_METHOD_SUM: pllm_sum_fit(&evidence, w); break;
   case PLLM_METHOD_UNIFORM:
     for (size_t b = 0; b < dim; b++) w[b] = 1 / (double)dim;
     return PLLM_OK;
   }
-  return atomic_load_explicit(stop->flag, memory_order_relaxed) ? pllm_fail(err, PLLM_INTERRUPTED, "interrupted")
-                                                                : PLLM_OK;
+  if (atomic_load_explicit(stop->flag, memory_order_relaxed)) return pllm_fail(err, PLLM_INTERRUPTED, "interrupted");
+  if (o->model && pllm_vector_finite(w, dim, NULL) != PLLM_OK)
+    return pllm_fail(err, PLLM_INVALID, "the features are out of all proportion to those the model was learned from");
+  return PLLM_OK;
 }
 
 PllmStatus pllm_adapt(PllmAdapter *adapter, const PllmAdaptOptions *options, const PllmFeedback *feedback,

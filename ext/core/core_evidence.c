@@ -82,6 +82,7 @@ static void standardise(PllmEvidence *v) {
   v->informative = sum > 0;
   if (!v->informative) return;
   sum = 1 / sqrt(sum / (double)n);
+  v->scale *= sum;
   for (size_t i = 0; i < v->sets; i++) {
     double *x = v->x + v->set[i].first * v->dim;
     for (size_t k = 0; k < v->set[i].rows * v->dim; k++) x[k] *= sum;
@@ -126,6 +127,7 @@ PllmStatus pllm_evidence_build(const PllmFeedback *f, double half_life, void *me
   memset(v, 0, sizeof *v);
   v->dim = f->dim;
   v->ratings = f->form == PLLM_RATINGS;
+  v->scale = ldexp(1, -e);
   v->x = memory;
   v->rating = v->x + rows * v->dim;
   v->weight = v->rating + rows;

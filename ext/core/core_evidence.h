@@ -21,6 +21,7 @@ typedef struct PllmSet {
 */
 typedef struct PllmEvidence {
   size_t dim, rows, sets;
+  double scale;             /* x = scale times what was given, but for the centring */
   int informative, ratings; /* ratings: one set, read rating and weight rather than best and worst */
   double *x;                /* [rows][dim] */
   PllmSet *set;             /* [sets] */

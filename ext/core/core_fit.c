@@ -179,7 +179,8 @@ static double objective(PllmFit *fit, PllmTerms terms, double lambda, const doub
       fit->hessian[i * n + i] = lambda;
     }
   }
-  for (size_t r = 0; r < v->rows; r++) fit->u[r] = pllm_dot(fit->z + r * n, w, n);
+  for (size_t r = 0; r < v->rows; r++)
+    fit->u[r] = pllm_dot(fit->z + r * n, w, n) + (fit->offset ? fit->offset[r] : 0);
   if (v->ratings) return value + rating_terms(fit, terms, slopes);
   for (size_t i = 0; i < v->sets && !(i % 16 == 0 && pllm_stopped(fit->stop)); i++)
     value += choice_terms(fit, &v->set[i], terms, slopes);

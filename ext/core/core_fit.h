@@ -27,6 +27,7 @@ typedef struct PllmFit {
   double *u, *p;                             /* [rows] */
   PllmTerms terms;                           /* of the solve that is under way */
   double lambda;
+  const double *offset;                      /* [rows] added to the utilities: a prior mean's; NULL for none */
 } PllmFit;
 
 /* Enough for that many rows and for fewer. */

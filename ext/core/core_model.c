@@ -21,9 +21,22 @@ typedef struct Shape {
 ** learned. `weights` is what ranks without any feedback (students: one row for each reward model).
 */
 static const Shape shapes[] = {
+    {PLLM_MODEL_PRIOR, "weights", ONE, DIM, 0},
+    {PLLM_MODEL_PRIOR, "alpha", RANK, TWO, 0},
+    {PLLM_MODEL_PRIOR, "sharpness", FREE, TWO, 0},
+    {PLLM_MODEL_PRIOR, "history", FREE, TWO, 0},
     {PLLM_MODEL_POOLED, "weights", ONE, DIM, 0},
     {PLLM_MODEL_POOLED, "scale", ONE, ONE, 0},
+    {PLLM_MODEL_POOLED, "user_lambda", ONE, ONE, 0},
     {PLLM_MODEL_POOLED, "history", FREE, TWO, 0},
+    {PLLM_MODEL_LORE, "weights", ONE, DIM, 0},
+    {PLLM_MODEL_LORE, "basis", RANK, DIM, 0},
+    {PLLM_MODEL_LORE, "mixture", ONE, RANK, 0},
+    {PLLM_MODEL_LORE, "temperature", ONE, ONE, 0},
+    {PLLM_MODEL_LORE, "history", FREE, TWO, 0},
+    {PLLM_MODEL_NEIGHBORS, "weights", ONE, DIM, 0},
+    {PLLM_MODEL_NEIGHBORS, "users", RANK, TWO, 0},
+    {PLLM_MODEL_NEIGHBORS, "profiles", RANK, DIM, 0},
 };
 enum { N_SHAPES = sizeof shapes / sizeof *shapes };
 
@@ -227,5 +240,7 @@ PllmStatus pllm_model_check(const PllmModel *m, PllmError *err) {
   if (pllm_json_type(json) != PLLM_JSON_OBJECT)
     status = pllm_fail(err, PLLM_INVALID, "the options are %s; an object is required", pllm_json_type_name(json));
   pllm_json_free(json);
-  return status == PLLM_OK ? check_sections(m, err) : status;
+  if (status == PLLM_OK) status = check_sections(m, err);
+  if (status == PLLM_OK && m->kind == PLLM_MODEL_PRIOR) status = pllm_prior_check(m, err);
+  return status;
 }

@@ -17,4 +17,7 @@ int pllm_core_name_ok(const char *text, size_t bytes);
 /* Replace *names[expected] by copies of texts[count]; count is expected or 0. */
 PllmStatus pllm_core_names_copy(char ***names, size_t expected, const PllmText *texts, size_t count, PllmError *err);
 
+/* What the numbers of a kind must be, beyond finite: core_learn_prior.c. */
+PllmStatus pllm_prior_check(const PllmModel *model, PllmError *err);
+
 #endif

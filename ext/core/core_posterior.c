@@ -39,6 +39,7 @@ enum {
   SET_STEPS = 5,
   LAST_STEPS = 30,
   BURN_IN = 10,     /* of the last steps, not averaged */
+  SHOW_EVERY = 4,   /* of those steps that are averaged: how often an onlooker is shown the lanes */
   MOVE_PERIOD = 64, /* steps after which the moves' random numbers come round again */
   SHARPNESSES = 10  /* 2^0 .. 2^9 */
 };
@@ -88,10 +89,11 @@ static void draw_moves(PllmParticles *p) {
 }
 
 /* Sharpness of particle i: a low-discrepancy sequence through the prior's distribution function. */
-static double draw_log_b(size_t i) {
+static double draw_log_b(const PllmPriorShape *shape, size_t i) {
   double total = 0, u, sum = 0, root[SHARPNESSES];
   int k = 0;
-  for (k = 0; k < SHARPNESSES; k++) total += root[k] = k == 0 ? 1 : root[k - 1] * 1.18920711500272106672;
+  for (k = 0; k < SHARPNESSES; k++)
+    total += root[k] = shape ? shape->sharp[k] : k == 0 ? 1 : root[k - 1] * 1.18920711500272106672;
   u = (double)i * 0.61803398874989484820;
   u = (u - floor(u)) * total;
   for (k = 0; k < SHARPNESSES - 1; k++) {
@@ -107,6 +109,7 @@ void pllm_particles_free(PllmParticles *p) {
   pllm_free_aligned(p->alphas);
   pllm_free_aligned(p->log_b);
   pllm_free_aligned(p->moves);
+  pllm_free(p->shape);
   pllm_free(p);
 }
 
@@ -117,24 +120,39 @@ static uint32_t particle_seed(uint32_t seed) {
   return out[0];
 }
 
-static PllmStatus draw_weights(PllmParticles *p, size_t bases, PllmError *err) {
-  size_t dim = p->dim, groups = p->alpha > 0 ? 1 : ALPHAS;
+/* Group g of the prior: its alpha, and which of the bases it gets (as many as its share of the prior). */
+static double group_of(const PllmParticles *p, size_t g, size_t groups, size_t bases, size_t *first, size_t *end) {
+  const PllmPriorShape *shape = p->shape;
+  double before = 0;
+  *first = bases * g / groups;
+  *end = bases * (g + 1) / groups;
+  if (!shape) return p->alpha > 0 ? p->alpha : prior_alpha[g];
+  for (size_t k = 0; k < g; k++) before += shape->share[k];
+  *first = (size_t)(before * (double)bases + 0.5);
+  *end = g + 1 == groups ? bases : (size_t)((before + shape->share[g]) * (double)bases + 0.5);
+  *end = *end < bases ? *end : bases;
+  return shape->alpha[g];
+}
+
+/* `turns` rotations of each base, no reward model favoured; one where the prior itself favours some. */
+static PllmStatus draw_weights(PllmParticles *p, size_t bases, size_t turns, PllmError *err) {
+  size_t dim = p->dim, groups = p->shape ? PLLM_GROUPS : p->alpha > 0 ? 1 : ALPHAS, first, end;
   double *alpha = pllm_alloc(dim, sizeof *alpha), *base = pllm_alloc(bases * dim, sizeof *base);
   double *scratch = pllm_alloc(PLLM_DIRICHLET_SCRATCH(dim), sizeof *scratch);
   PllmDirichlet *d = pllm_alloc(1, sizeof *d);
   uint32_t own_seed = particle_seed(p->seed);
   PllmStatus status = alpha && base && scratch && d ? PLLM_OK : pllm_fail_nomem(err);
   for (size_t g = 0; status == PLLM_OK && g < groups; g++) {
-    double a = p->alpha > 0 ? p->alpha : prior_alpha[g];
-    size_t first = bases * g / groups, end = bases * (g + 1) / groups;
-    for (size_t b = 0; b < dim; b++) alpha[b] = a;
+    double a = group_of(p, g, groups, bases, &first, &end);
+    if (first >= end) continue;
+    for (size_t b = 0; b < dim; b++) alpha[b] = p->shape ? a * p->shape->tilt[b] : a;
     pllm_core_dirichlet_init(d, own_seed, alpha, (int)dim, 0);
     pllm_core_dirichlet_many(d, first, end - first, 1, base, scratch);
     for (size_t j = first; j < end; j++)
-      for (size_t r = 0; r < dim; r++) {
-        size_t i = j * dim + r;
+      for (size_t r = 0; r < turns; r++) {
+        size_t i = j * turns + r;
         p->alphas[i] = a;
-        p->log_b[i] = p->sharpness > 0 ? pllm_log1(p->sharpness) : draw_log_b(i);
+        p->log_b[i] = p->sharpness > 0 ? pllm_log1(p->sharpness) : draw_log_b(p->shape, i);
         for (size_t b = 0; b < dim; b++) p->weights[(b + r) % dim * p->count + i] = base[(j - first) * dim + b];
       }
   }
@@ -145,24 +163,40 @@ static PllmStatus draw_weights(PllmParticles *p, size_t bases, PllmError *err) {
   return status;
 }
 
-PllmStatus pllm_particles_new(size_t dim, double alpha, double sharpness, uint32_t seed, PllmParticles **out,
-                              PllmError *err) {
+int pllm_particles_are(const PllmParticles *p, size_t dim, double alpha, double sharpness, uint32_t seed,
+                       const PllmPriorShape *shape) {
+  if (!p || p->dim != dim || p->alpha != alpha || p->sharpness != sharpness || p->seed != seed) return 0;
+  return shape && p->shape ? memcmp(shape, p->shape, sizeof *shape) == 0 : !shape && !p->shape;
+}
+
+/* How many draws, each turned so many times, make about PARTICLES. */
+static size_t bases_for(size_t turns) {
+  size_t bases = (PARTICLES + turns - 1) / turns;
+  while (bases * turns % PLLM_BLOCK != 0) bases++;
+  return bases;
+}
+
+PllmStatus pllm_particles_new(size_t dim, double alpha, double sharpness, uint32_t seed, const PllmPriorShape *shape,
+                              PllmParticles **out, PllmError *err) {
   PllmParticles *p = pllm_alloc_zero(1, sizeof *p);
-  size_t bases = (PARTICLES + dim - 1) / dim;
+  size_t turns = shape && !shape->even ? 1 : dim, bases = bases_for(turns);
   PllmStatus status;
   *out = NULL;
   if (!p) return pllm_fail_nomem(err);
-  while (bases * dim % PLLM_BLOCK != 0) bases++;
   p->dim = dim;
-  p->count = bases * dim;
+  p->count = bases * turns;
   p->alpha = alpha;
   p->sharpness = sharpness;
   p->seed = seed;
+  p->shape = shape ? pllm_alloc(1, sizeof *shape) : NULL;
+  if (p->shape) *p->shape = *shape;
   p->weights = pllm_alloc_aligned(p->count * dim, sizeof(double));
   p->alphas = pllm_alloc_aligned(p->count, sizeof(double));
   p->log_b = pllm_alloc_aligned(p->count, sizeof(double));
   p->moves = pllm_alloc_aligned((size_t)MOVE_PERIOD * MOVE_KINDS * LANES, sizeof(double));
-  status = p->weights && p->alphas && p->log_b && p->moves ? draw_weights(p, bases, err) : pllm_fail_nomem(err);
+  status = p->weights && p->alphas && p->log_b && p->moves && (p->shape || !shape)
+               ? draw_weights(p, bases, turns, err)
+               : pllm_fail_nomem(err);
   if (status != PLLM_OK) {
     pllm_particles_free(p);
     return status;
@@ -287,6 +321,8 @@ static void rating_likelihood(const PllmEvidence *v, size_t stride, size_t n, co
 /* Weighted particles: ll is the log weight since they were last resampled, base the log likelihood before that. */
 typedef struct Cloud {
   size_t n, stride; /* particles in use, and the distance between rows of w */
+  size_t drawn;     /* particles there were when they were drawn or resampled */
+  double log_mean;  /* log of the mean of exp(ll) over those */
   double *w, *alpha, *log_b, *b, *ll, *base;
 } Cloud;
 
@@ -298,13 +334,12 @@ typedef struct Sampler {
   /* The moved particles, [dim][LANES] and [LANES]; ll is their log likelihood. */
   double *w, *log_w, *next_w, *next_log_w, *alpha, *log_b, *next_log_b, *b, *ll, *next_ll, *u;
   double *share; /* [particles]: normalised weights of the cloud */
+  PllmOnlooker *onlooker;
   size_t steps;  /* done so far, which choose the moves */
 } Sampler;
 
 size_t pllm_posterior_bytes(size_t dim, size_t rows) {
-  size_t bases = (PARTICLES + dim - 1) / dim, count;
-  while (bases * dim % PLLM_BLOCK != 0) bases++;
-  count = bases * dim;
+  size_t count = bases_for(dim) * dim; /* never less than without rotations */
   return (count * (dim + 6) + LANES * (4 * dim + 6) + (rows + 1) * PLLM_BLOCK) * sizeof(double);
 }
 
@@ -354,7 +389,7 @@ static void compact(Cloud *c, size_t dim) {
 }
 
 /* Normalised weights of the particles into out[n]; returns their effective number. */
-static double normalise(const Cloud *c, double *out) {
+static double normalise(Cloud *c, double *out) {
   double most = -DBL_MAX, sum = 0, squares = 0;
   for (size_t i = 0; i < c->n; i++)
     if (c->ll[i] > most) most = c->ll[i];
@@ -364,6 +399,7 @@ static double normalise(const Cloud *c, double *out) {
     squares += out[i] * out[i];
   }
   for (size_t i = 0; i < c->n; i++) out[i] /= sum;
+  c->log_mean = most + pllm_log1(sum / (double)c->drawn);
   return sum * sum / squares;
 }
 
@@ -389,6 +425,12 @@ static void resample(Sampler *s) {
 /* log(1 + exp(x)) */
 static double softplus(double x) {
   return x > 0 ? x + pllm_log1(1 + pllm_exp1(-x)) : pllm_log1(1 + pllm_exp1(x));
+}
+
+/* Log probability of a sharpness, given as its natural logarithm. */
+static double log_sharp(const PllmPriorShape *shape, double log_b) {
+  double share = shape->sharp[(size_t)(log_b / LOG_2 + 0.5)];
+  return share > 0 ? pllm_log1(share) : -DBL_MAX / 4;
 }
 
 /* Propose for every lane; prior[l] receives the log prior ratio. */
@@ -419,19 +461,44 @@ static void propose(Sampler *s, const double *move, double *prior) {
       s->next_log_w[b * LANES + l] = nb;
       s->next_w[a * LANES + l] = pllm_exp1(na);
       s->next_w[b * LANES + l] = pllm_exp1(nb);
-      prior[l] = s->alpha[l] * (na + nb - la - lb);
+      prior[l] = s->p->shape ? s->alpha[l] * (s->p->shape->tilt[a] * (na - la) + s->p->shape->tilt[b] * (nb - lb))
+                             : s->alpha[l] * (na + nb - la - lb);
     }
     log_b = s->log_b[l];
     if (s->p->sharpness == 0 && !s->v->ratings) {
       double shifted = log_b + LOG_2 * move[MOVE_SHARP * LANES + l];
       if (shifted > -0.1 && shifted < LOG_2 * (SHARPNESSES - 0.9)) {
-        prior[l] += 0.25 * (shifted - log_b);
+        prior[l] += s->p->shape ? log_sharp(s->p->shape, shifted) - log_sharp(s->p->shape, log_b)
+                                : 0.25 * (shifted - log_b);
         log_b = shifted;
       } else {
         prior[l] = -DBL_MAX; /* outside the grid */
       }
     }
     s->next_log_b[l] = log_b;
+  }
+}
+
+/* The lanes to the onlooker.  Their own sharpness moves slowly, so each is shown with the probabilities of all. */
+static void show_lanes(Sampler *s, size_t sets) {
+  double ll[SHARPNESSES][LANES], b[LANES];
+  for (int k = 0; k < SHARPNESSES; k++) {
+    for (size_t l = 0; l < LANES; l++) {
+      b[l] = (double)(1 << k);
+      ll[k][l] = 0;
+    }
+    for (size_t i = 0; i < sets && !(i % 16 == 0 && pllm_stopped(s->stop)); i++)
+      add_set(s, i, s->w, LANES, LANES, b, ll[k]);
+  }
+  for (size_t l = 0; l < LANES; l++) {
+    double sharp[SHARPNESSES], most = -DBL_MAX, sum = 0;
+    for (int k = 0; k < SHARPNESSES; k++) {
+      sharp[k] = ll[k][l] + (s->p->shape ? log_sharp(s->p->shape, k * LOG_2) : 0.25 * k * LOG_2);
+      most = sharp[k] > most ? sharp[k] : most;
+    }
+    for (int k = 0; k < SHARPNESSES; k++) sum += sharp[k] = pllm_exp1(sharp[k] - most);
+    for (int k = 0; k < SHARPNESSES; k++) sharp[k] /= sum;
+    s->onlooker->draw(s->onlooker->arg, SHOW_EVERY / (double)(LANES * (LAST_STEPS - BURN_IN)), s->w + l, LANES, sharp);
   }
 }
 
@@ -463,13 +530,14 @@ static void move(Sampler *s, size_t sets, int steps, int burn_in, double *mean) 
     if (step < burn_in) continue;
     for (size_t k = 0; k < dim; k++)
       for (size_t l = 0; l < LANES; l++) mean[k] += s->w[k * LANES + l];
+    if (s->onlooker && (step - burn_in) % SHOW_EVERY == 0) show_lanes(s, sets);
   }
 }
 
 /* The lanes become the cloud. */
 static void lanes_to_cloud(Sampler *s) {
   Cloud *c = &s->cloud;
-  c->n = c->stride = LANES;
+  c->n = c->stride = c->drawn = LANES;
   memcpy(c->w, s->w, s->p->dim * LANES * sizeof(double));
   memcpy(c->alpha, s->alpha, LANES * sizeof(double));
   memcpy(c->log_b, s->log_b, LANES * sizeof(double));
@@ -483,7 +551,7 @@ static void start(Sampler *s, const PllmParticles *p, const PllmEvidence *v, dou
   memset(s, 0, sizeof *s);
   s->p = p;
   s->v = v;
-  c->n = c->stride = p->count;
+  c->n = c->stride = c->drawn = p->count;
   c->w = memory;
   c->alpha = c->w + p->count * p->dim;
   c->log_b = c->alpha + p->count;
@@ -511,25 +579,27 @@ static void start(Sampler *s, const PllmParticles *p, const PllmEvidence *v, dou
 }
 
 void pllm_posterior_mean(const PllmParticles *p, const PllmEvidence *v, void *scratch, const PllmStop *stop,
-                         double *mean) {
+                         PllmOnlooker *onlooker, double *mean) {
   Sampler s;
   Cloud *c = &s.cloud;
   size_t dim = p->dim, sets = v->ratings ? 1 : v->sets;
-  double effective = 0, total = 0;
+  double effective = 0, total = 0, evidence = 0;
   int moved = 0;
   memset(mean, 0, dim * sizeof *mean);
   if (!v->informative || dim == 1) {
-    for (size_t b = 0; b < dim; b++) mean[b] = 1 / (double)dim;
+    for (size_t b = 0; b < dim; b++) mean[b] = (p->shape ? p->shape->tilt[b] : 1) / (double)dim;
     return;
   }
   start(&s, p, v, scratch);
   s.stop = stop;
+  s.onlooker = onlooker;
   for (size_t i = 0; i < sets; i++) {
     if (pllm_stopped(stop)) return;
     add_set(&s, i, c->w, c->stride, c->n, c->b, c->ll);
     if (!moved) compact(c, dim);
     effective = normalise(c, s.share);
     if (effective >= ENOUGH || i + 1 == sets) continue;
+    evidence += c->log_mean;
     resample(&s);
     move(&s, i + 1, SET_STEPS, SET_STEPS, mean);
     lanes_to_cloud(&s);
@@ -541,7 +611,14 @@ void pllm_posterior_mean(const PllmParticles *p, const PllmEvidence *v, void *sc
   } else {
     for (size_t b = 0; b < dim; b++)
       for (size_t l = 0; l < c->n; l++) mean[b] += s.share[l] * c->w[b * c->stride + l];
+    for (size_t l = 0; onlooker && l < c->n; l++)
+      if (s.share[l] > 1e-9) {
+        double sharp[SHARPNESSES] = {0};
+        sharp[(size_t)(c->log_b[l] / LOG_2 + 0.5)] = 1;
+        onlooker->draw(onlooker->arg, s.share[l], c->w + l, c->stride, sharp);
+      }
   }
+  if (onlooker) onlooker->evidence = evidence + c->log_mean;
   for (size_t b = 0; b < dim; b++) total += mean[b];
   for (size_t b = 0; b < dim; b++) mean[b] /= total;
 }

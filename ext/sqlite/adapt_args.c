@@ -26,6 +26,21 @@ PllmStatus pllm_ext_trailing(int argc, sqlite3_value **argv, int first, PllmExtT
   return PLLM_OK;
 }
 
+/* ---- what every row of a group repeats ---- */
+
+PllmStatus pllm_ext_model_repeats(const PllmExtModel *model, const PllmExtTrailing *trailing, PllmError *err) {
+  if (!model && !trailing->model) return PLLM_OK;
+  if (model && !trailing->model)
+    return pllm_fail(err, PLLM_INVALID,
+                     "the model is absent, but given on the rows before; it must be the same on every row of a group");
+  if (model && pllm_ext_model_same(model, trailing->model)) return PLLM_OK;
+  return pllm_fail(err, PLLM_INVALID,
+                   "argument %d (model): %s on the rows before; it must be the same on every row of a group",
+                   trailing->model_at, model ? "another BLOB than" : "a BLOB, but absent");
+}
+
+/* ---- rows ---- */
+
 static const char *const columns[3][4] = {
     {"chosen", "rejected"},
     {"choice_set", "features", "feedback"},
@@ -40,22 +55,36 @@ const char *pllm_ext_form_column(PllmForm form, int i) {
   return columns[form][i];
 }
 
-/* The one door for models; no kind that adaptation could start from exists yet. */
-static PllmStatus open_model(sqlite3_value *model, PllmError *err) {
-  int bytes = sqlite3_value_bytes(model);
-  return pllm_fail(err, PLLM_INVALID, "a BLOB of %d bytes is no model%s; options go in as JSON text", bytes,
-                   bytes % 2 == 0 && bytes > 0 ? " (its even length is that of a vector)" : "");
+PllmStatus pllm_ext_rows_open(PllmConn *conn, PllmExtRows *rows, PllmForm form, const PllmExtTrailing *trailing,
+                              PllmError *err) {
+  sqlite3_value *options = trailing->options;
+  PllmStatus status = PLLM_OK;
+  const char *text = options ? (const char *)sqlite3_value_text(options) : NULL;
+  rows->form = form;
+  if (options && !text) return pllm_fail_nomem(err);
+  if (trailing->model) {
+    status = pllm_ext_model_open(conn, trailing->model, &rows->model, err);
+    if (status == PLLM_OK && !pllm_adapt_starts_from(rows->model->model->kind))
+      status = pllm_fail(err, PLLM_INVALID, "a model of kind %s; adaptation starts from models of learn_users",
+                         pllm_model_kind_name(rows->model->model->kind));
+    if (status != PLLM_OK) return pllm_error_prefix(err, "argument %d (model)", trailing->model_at);
+  }
+  status = pllm_adapt_options(form, text, options ? (size_t)sqlite3_value_bytes(options) : 0,
+                              rows->model ? rows->model->model : NULL, &rows->options, err);
+  rows->dim = rows->options.dim;
+  rows->type = rows->options.type;
+  return status;
 }
 
-PllmStatus pllm_ext_rows_open(PllmExtRows *rows, PllmForm form, sqlite3_value *options, sqlite3_value *model,
-                              PllmError *err) {
-  rows->form = form;
-  if (model) return open_model(model, err);
-  return pllm_adapt_options(form, options ? (const char *)sqlite3_value_text(options) : NULL,
-                            options ? (size_t)sqlite3_value_bytes(options) : 0, &rows->options, err);
+void pllm_ext_rows_learn(PllmExtRows *rows, const PllmLearnOptions *options) {
+  rows->form = options->form;
+  rows->dim = options->dim;
+  rows->type = options->type;
 }
 
 void pllm_ext_rows_close(PllmExtRows *rows) {
+  pllm_ext_model_close(rows->model);
+  rows->model = NULL;
   pllm_ext_vector_free(&rows->a);
   pllm_ext_vector_free(&rows->b);
 }
@@ -73,8 +102,8 @@ int pllm_ext_rows_skips(PllmForm form, sqlite3_value **values) {
 /* Prefix the place of value i to a failure. */
 static PllmStatus at_value(const PllmExtRows *rows, int i, PllmError *err) {
   const char *name = columns[rows->form][i];
-  return rows->numbered ? pllm_error_prefix(err, "argument %d (%s)", i + 1, name)
-                        : pllm_error_prefix(err, "column %s", name);
+  return rows->first ? pllm_error_prefix(err, "argument %d (%s)", rows->first + i, name)
+                     : pllm_error_prefix(err, "column %s", name);
 }
 
 /* Decode values[i] into *vector by the options, prefixing its place to a failure. */
@@ -84,16 +113,17 @@ static PllmStatus read_vector(PllmExtRows *rows, sqlite3_value **values, int i, 
   if (sqlite3_value_type(values[i]) == SQLITE_NULL)
     status = pllm_fail(err, PLLM_INVALID, "NULL; every response that was shown needs its features");
   else
-    status = pllm_ext_vector_decode(values[i], (int)rows->options.type, rows->options.dim, vector, err);
+    status = pllm_ext_vector_decode(values[i], (int)rows->type, rows->dim, vector, err);
   return status == PLLM_OK ? status : at_value(rows, i, err);
 }
 
 /* The embedding flag: did any of the vectors come as an f32 BLOB? */
 static int came_as_f32(const PllmExtRows *rows, const PllmExtVector *vector) {
-  return rows->options.type == PLLM_F32 || vector->type == PLLM_F32;
+  return rows->type == PLLM_F32 || vector->type == PLLM_F32;
 }
 
 static PllmStatus add_pair(PllmExtRows *rows, sqlite3_value **values, PllmFeedback *feedback, PllmError *err) {
+  int f32;
   PllmStatus status = read_vector(rows, values, 0, &rows->a, err);
   if (status != PLLM_OK) return status;
   status = read_vector(rows, values, 1, &rows->b, err);
@@ -102,8 +132,11 @@ static PllmStatus add_pair(PllmExtRows *rows, sqlite3_value **values, PllmFeedba
     pllm_fail(err, PLLM_INVALID, "%zu numbers, but chosen has %zu", rows->b.dim, rows->a.dim);
     return at_value(rows, 1, err);
   }
-  status = pllm_feedback_add_pair(feedback, rows->a.numbers, rows->b.numbers, rows->a.dim,
-                                  came_as_f32(rows, &rows->a) || came_as_f32(rows, &rows->b), err);
+  f32 = came_as_f32(rows, &rows->a) || came_as_f32(rows, &rows->b);
+  if (rows->crowd)
+    status = pllm_crowd_add_pair(rows->crowd, rows->user, rows->a.numbers, rows->b.numbers, rows->a.dim, f32, err);
+  else
+    status = pllm_feedback_add_pair(feedback, rows->a.numbers, rows->b.numbers, rows->a.dim, f32, err);
   return status == PLLM_INVALID ? at_value(rows, 0, err) : status;
 }
 
@@ -140,8 +173,12 @@ static PllmStatus add_choice(PllmExtRows *rows, sqlite3_value **values, PllmFeed
     if (status == PLLM_INVALID) at_value(rows, 2, err);
   }
   if (status == PLLM_OK) {
-    status = pllm_feedback_add_choice(feedback, set, rows->a.numbers, rows->a.dim, came_as_f32(rows, &rows->a), label,
-                                      err);
+    if (rows->crowd)
+      status = pllm_crowd_add_choice(rows->crowd, rows->user, set, rows->a.numbers, rows->a.dim,
+                                     came_as_f32(rows, &rows->a), label, err);
+    else
+      status = pllm_feedback_add_choice(feedback, set, rows->a.numbers, rows->a.dim, came_as_f32(rows, &rows->a),
+                                        label, err);
     if (status == PLLM_INVALID) at_value(rows, 1, err);
   }
   return status == PLLM_INVALID ? pllm_error_prefix(err, "choice_set %lld", set) : status;

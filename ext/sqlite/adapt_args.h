@@ -18,22 +18,33 @@ typedef struct PllmExtTrailing {
 ** two of one kind, is PLLM_INVALID naming the argument. */
 PllmStatus pllm_ext_trailing(int argc, sqlite3_value **argv, int first, PllmExtTrailing *trailing, PllmError *err);
 
+/* Is the model of a row the one of the rows before (NULL: none)? */
+PllmStatus pllm_ext_model_repeats(const PllmExtModel *model, const PllmExtTrailing *trailing, PllmError *err);
+
 /* How many values a row of this form has, and their names: chosen, rejected | choice_set, features, feedback |
 ** features, rating. */
 int pllm_ext_form_columns(PllmForm form);
 const char *pllm_ext_form_column(PllmForm form, int i);
 
-/* Reads rows of one form.  Start with pllm_ext_rows_open, end with pllm_ext_rows_close (also after a failed open). */
+/* Reads rows of one form.  Start with pllm_ext_rows_open or pllm_ext_rows_learn, end with pllm_ext_rows_close (also
+** after a failed open). */
 typedef struct PllmExtRows {
   PllmForm form;
-  int numbered; /* messages say "argument 1 (chosen)", not "column chosen" */
-  PllmAdaptOptions options;
+  int first;                /* argument number of the first value, for messages: "argument 1 (chosen)"; 0: "column chosen" */
+  size_t dim;               /* of feature vectors, and */
+  PllmVectorType type;      /* what their BLOBs are; 0 where not said */
+  PllmExtModel *model;      /* owned: what adaptation starts from, NULL for none */
+  PllmAdaptOptions options; /* of adaptation */
+  PllmCrowd *crowd;         /* not owned: where rows go, as those of `user`; NULL: to the feedback given */
+  sqlite3_int64 user;
   PllmExtVector a, b; /* scratch */
 } PllmExtRows;
 
-/* options and model: the trailing arguments, either may be NULL.  Errors carry no argument number. */
-PllmStatus pllm_ext_rows_open(PllmExtRows *rows, PllmForm form, sqlite3_value *options, sqlite3_value *model,
+/* Errors name the model's argument. */
+PllmStatus pllm_ext_rows_open(PllmConn *conn, PllmExtRows *rows, PllmForm form, const PllmExtTrailing *trailing,
                               PllmError *err);
+/* Read rows for learning across users instead. */
+void pllm_ext_rows_learn(PllmExtRows *rows, const PllmLearnOptions *options);
 void pllm_ext_rows_close(PllmExtRows *rows);
 
 /*

@@ -50,6 +50,7 @@ PLLM_EXPORT int sqlite3_personalllm_init(sqlite3 *db, char **error, const sqlite
       pllm_ext_init_text,
       pllm_ext_init_analysis,
       pllm_ext_init_model,
+      pllm_ext_init_learn,
       pllm_ext_init_model_tables,
       pllm_ext_init_icl,
       pllm_ext_init_chart,

@@ -66,13 +66,12 @@ static void group_fail(sqlite3_context *context, Group *g, PllmForm form, const 
   pllm_ext_result_error(context, function_names[form], err);
 }
 
-/* The first row fixes the trailing arguments. */
-static PllmStatus group_open(Group *g, PllmForm form, const PllmExtTrailing *trailing, PllmError *err) {
+/* The first row fixes the trailing arguments, */
+static PllmStatus group_open(PllmConn *conn, Group *g, PllmForm form, const PllmExtTrailing *trailing,
+                             PllmError *err) {
   PllmStatus status;
-  g->rows.numbered = 1;
-  status = pllm_ext_rows_open(&g->rows, form, trailing->options, trailing->model, err);
-  if (status == PLLM_INVALID && trailing->model)
-    return pllm_error_prefix(err, "argument %d (model)", trailing->model_at);
+  g->rows.first = 1;
+  status = pllm_ext_rows_open(conn, &g->rows, form, trailing, err);
   if (status != PLLM_OK) return status;
   status = pllm_ext_same(&g->options, trailing->options, trailing->options_at, err);
   if (status != PLLM_OK) return status;
@@ -82,15 +81,10 @@ static PllmStatus group_open(Group *g, PllmForm form, const PllmExtTrailing *tra
   return PLLM_OK;
 }
 
-/* Later rows repeat them. */
+/* later rows repeat them. */
 static PllmStatus group_same(Group *g, const PllmExtTrailing *trailing, PllmError *err) {
-  if (trailing->model)
-    return pllm_fail(
-        err, PLLM_INVALID,
-        "argument %d (model): a BLOB, but absent on the rows before; it must be the same on every row of a "
-        "group",
-        trailing->model_at);
-  return pllm_ext_same(&g->options, trailing->options, trailing->options_at, err);
+  PllmStatus status = pllm_ext_model_repeats(g->rows.model, trailing, err);
+  return status == PLLM_OK ? pllm_ext_same(&g->options, trailing->options, trailing->options_at, err) : status;
 }
 
 static void step(sqlite3_context *context, PllmForm form, int argc, sqlite3_value **argv) {
@@ -106,7 +100,9 @@ static void step(sqlite3_context *context, PllmForm form, int argc, sqlite3_valu
   if (g->failed) return;
   g->steps++;
   status = pllm_ext_trailing(argc, argv, pllm_ext_form_columns(form), &trailing, &err);
-  if (status == PLLM_OK) status = g->opened ? group_same(g, &trailing, &err) : group_open(g, form, &trailing, &err);
+  if (status == PLLM_OK)
+    status = g->opened ? group_same(g, &trailing, &err)
+                       : group_open(sqlite3_user_data(context), g, form, &trailing, &err);
   if (status == PLLM_OK) {
     status = pllm_ext_rows_add(&g->rows, argv, g->feedback, &skipped, &err);
     if (status == PLLM_INVALID && form != PLLM_CHOICES) pllm_error_prefix(&err, "row %lld of its group", g->steps);

@@ -214,6 +214,7 @@ static PllmStatus read_arguments(PllmTvfCursor *cursor, PllmExtTrailing *trailin
     return pllm_fail(err, PLLM_INVALID,
                      "arguments 2 and 3 are both text; options are one JSON text, a model is one BLOB");
   trailing->model = t2 == SQLITE_BLOB ? second : NULL;
+  trailing->model_at = 2;
   trailing->options = t3 == SQLITE_TEXT ? third : t2 == SQLITE_TEXT ? second : NULL;
   return PLLM_OK;
 }
@@ -250,8 +251,7 @@ static PllmStatus adaptBegin(PllmTvfCursor *cursor, PllmError *err) {
   if (status == PLLM_OK) status = find_form(db, &scan->source, &form, &has_turn, err);
   if (status == PLLM_INVALID) return pllm_error_prefix(err, "argument 1 (source)");
   if (status != PLLM_OK) return status;
-  status = pllm_ext_rows_open(&scan->rows, form, trailing.options, trailing.model, err);
-  if (status == PLLM_INVALID && trailing.model) return pllm_error_prefix(err, "argument 2 (model)");
+  status = pllm_ext_rows_open(cursor->conn, &scan->rows, form, &trailing, err);
   if (status != PLLM_OK) return status;
   scan->n_values = pllm_ext_form_columns(form);
   by_turn = form != PLLM_CHOICES && scan->rows.options.half_life > 0;

@@ -14,6 +14,7 @@
 #ifndef PERSONALLLM_ADAPT_H
 #define PERSONALLLM_ADAPT_H
 
+#include "model.h"
 #include "parallel.h"
 #include "vector.h"
 
@@ -33,7 +34,10 @@ typedef enum PllmMethod {
   PLLM_METHOD_POSTERIOR,     /* posterior mean given the whole choice sets, sharpness inferred */
   PLLM_METHOD_BRADLEY_TERRY, /* L2-regularised Bradley-Terry on the pair, or on all implied pairs */
   PLLM_METHOD_SUM,           /* sum of chosen minus rejected (facts 7.5) */
-  PLLM_METHOD_UNIFORM        /* 1/dim each, whatever was said: the no-personalisation baseline */
+  PLLM_METHOD_UNIFORM,       /* 1/dim each, whatever was said: the no-personalisation baseline */
+  /* These start from a model of learn_users: */
+  PLLM_METHOD_NEIGHBORS, /* historical users who explain the feedback (core_learn_neighbors.c) */
+  PLLM_METHOD_LORE       /* a mixture of base rewards (core_learn_lore.c) */
 } PllmMethod;
 
 typedef enum PllmPrior {
@@ -52,35 +56,45 @@ typedef struct PllmAdaptOptions {
   PllmPrior prior;
   double alpha;     /* of the Dirichlet prior; 0: the default mixture */
   double sharpness; /* 0: inferred */
-  double lambda;    /* L2 penalty of Bradley-Terry, for features of root mean square 1 within choice sets */
+  double lambda;    /* 0: 1, or the model's; L2 penalty of Bradley-Terry, for features of root mean square 1 within choice sets */
+  double rate, temperature; /* of Adam; of the softmax over neighbours */
+  uint32_t iterations;
   int implied;      /* Bradley-Terry: all implied pairs, not only the given one */
   uint32_t seed;    /* of the sampler */
+  const PllmModel *model; /* what historical users taught; NULL for none; not owned */
 } PllmAdaptOptions;
 
 /*
 ** Parse JSON text (NULL: all defaults) for a form into *options.  PLLM_INVALID for what pllm_options_parse refuses
-** and for a method or option that does not go with the form or method.  O(bytes).
+** and for a method or option that does not go with the form or method.
+**
+** With a model of learn_users (which must outlive *options) the method is the model's: `bradley_terry` around a
+** pooled solution, ...; dim is the model's, and names given are compared with its.  O(bytes).
 */
-PllmStatus pllm_adapt_options(PllmForm form, const char *text, size_t bytes, PllmAdaptOptions *options,
-                              PllmError *err);
+PllmStatus pllm_adapt_options(PllmForm form, const char *text, size_t bytes, const PllmModel *model,
+                              PllmAdaptOptions *options, PllmError *err);
 
-/* What persona_methods() lists: the table that pllm_adapt_options parses by. */
-typedef struct PllmAdaptMethod {
+/* Can adaptation start from a model of this kind? */
+int pllm_adapt_starts_from(PllmModelKind kind);
+
+/* What persona_methods() lists: the table that pllm_adapt_options (and pllm_learn_options) parses by. */
+typedef struct PllmMethodInfo {
   const char *name;
-  PllmMethod method;
+  int method;           /* PllmMethod, or PllmLearnMethod */
   unsigned forms;       /* 1 << PLLM_PAIRS | ... */
   const char *features; /* feature spaces it is meant for */
+  const char *model;    /* the kind of model of learn_users it starts from; NULL: none */
   const char *summary;
-} PllmAdaptMethod;
-typedef struct PllmAdaptOption {
+} PllmMethodInfo;
+typedef struct PllmMethodOption {
   const char *name;
   unsigned methods; /* 1 << PLLM_METHOD_SUM | ... */
   unsigned forms;
   const char *accepts;       /* e.g. "a number above 0" */
   const char *default_value; /* as JSON text */
-} PllmAdaptOption;
-size_t pllm_adapt_methods(const PllmAdaptMethod **methods);
-size_t pllm_adapt_known_options(const PllmAdaptOption **options);
+} PllmMethodOption;
+size_t pllm_adapt_methods(const PllmMethodInfo **methods);
+size_t pllm_adapt_known_options(const PllmMethodOption **options);
 
 /*
 ** One user's feedback, rows in the order they were added.  Rows are copied.  All rows of one builder have one

@@ -48,7 +48,8 @@ typedef enum PllmPurpose {
   PLLM_PURPOSE_SHOWN = 4,   /* which responses are shown */
   PLLM_PURPOSE_CHOICE = 5,  /* noise of a user's choice */
   PLLM_PURPOSE_LENGTH = 6,  /* how long a history is */
-  PLLM_PURPOSE_PARTICLES = 7 /* the posterior's particles and moves */
+  PLLM_PURPOSE_PARTICLES = 7, /* the posterior's particles and moves */
+  PLLM_PURPOSE_LEARN = 8    /* where learning across users starts, and its order of users */
 } PllmPurpose;
 
 /* The block at that address. */

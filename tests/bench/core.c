@@ -116,7 +116,7 @@ static void *adapt_open(const Args *args) {
   a->adapter = pllm_adapter_new();
   a->feedback = allocate(a->users * sizeof *a->feedback);
   a->weights = allocate(a->users * dim * sizeof *a->weights);
-  check(pllm_adapt_options(pairs ? PLLM_PAIRS : PLLM_CHOICES, text, strlen(text), &a->options, &err), &err);
+  check(pllm_adapt_options(pairs ? PLLM_PAIRS : PLLM_CHOICES, text, strlen(text), NULL, &a->options, &err), &err);
   for (size_t u = 0; u < a->users; u++) {
     a->feedback[u] = pllm_feedback_new(pairs ? PLLM_PAIRS : PLLM_CHOICES);
     for (size_t s = 0; s < sets; s++) {

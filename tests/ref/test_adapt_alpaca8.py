@@ -55,7 +55,7 @@ def unit(w):
     return w / np.abs(w).sum()
 
 
-METHODS = [m for m, in db.execute("SELECT method FROM persona_methods() WHERE function = 'adapt_user_choices'")]
+METHODS = [m for m, in db.execute("SELECT method FROM persona_methods() WHERE function LIKE 'adapt%' AND coalesce(model LIKE '%(optional)', 1) AND function = 'adapt_user_choices'")]
 MEASURED = {}
 for alpha in (0.05, 1):
     db.execute("DROP TABLE IF EXISTS users")

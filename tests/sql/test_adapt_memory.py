@@ -30,7 +30,7 @@ for user in range(40):
         db.execute("INSERT INTO pairs VALUES (?, ?, ?, ?)", (user, turn, rng.standard_normal(6).tobytes(), str(list(rng.standard_normal(6)))))
         for i, label in enumerate(("best", None, "worst")):
             db.execute("INSERT INTO choices VALUES (?, ?, ?, ?)", (user, turn, rng.standard_normal(6).tobytes(), label))
-METHODS = [m for (m,) in db.execute("SELECT DISTINCT method FROM persona_methods() WHERE function = 'adapt_user_choices'")]
+METHODS = [m for (m,) in db.execute("SELECT DISTINCT method FROM persona_methods() WHERE function LIKE 'adapt%' AND coalesce(model LIKE '%(optional)', 1) AND function = 'adapt_user_choices'")]
 
 statements = {"persona_methods": "SELECT method, function, options, defaults FROM persona_methods()"}
 for method in METHODS:

@@ -10,7 +10,7 @@ import numpy as np
 db = connect()
 rng = np.random.RandomState(8)
 DIM = 4
-METHODS = db.execute("SELECT method, function FROM persona_methods() WHERE method <> 'uniform'").fetchall()
+METHODS = db.execute("SELECT method, function FROM persona_methods() WHERE function LIKE 'adapt%' AND coalesce(model LIKE '%(optional)', 1) AND method <> 'uniform'").fetchall()
 VARIANTS = [(m, f, {"method": m}) for m, f in METHODS]
 VARIANTS += [("posterior", f, {"prior": "gaussian"}) for m, f in METHODS if m == "posterior"]
 VARIANTS += [("bradley_terry", "adapt_user_choices", {"method": "bradley_terry", "pairs": "implied"})]

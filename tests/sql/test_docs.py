@@ -31,6 +31,8 @@ KNOWN_OPTIONS = {
     "chat_request": f"SELECT chat_request('x', 'y', {UNKNOWN})",
     "fit_logistic": f"SELECT fit_logistic(1, '[1]', {UNKNOWN})",
     "icl_prompt": f"SELECT icl_prompt('x', 1, 'y', 'z', 'z', {UNKNOWN})",
+    "learn_users": f"SELECT learn_users(1, '[1]', '[2]', {UNKNOWN})",
+    "learn_users_choices": f"SELECT learn_users_choices(1, 1, '[1]', 'best', {UNKNOWN})",
     "persona_adapt": f"SELECT * FROM persona_adapt('pairs', NULL, {UNKNOWN})",
     "persona_chart": f"SELECT persona_chart('winners', {UNKNOWN})",
     "persona_choices": f"SELECT * FROM persona_choices('users', {UNKNOWN})",

@@ -12,14 +12,14 @@ from modelcodec import encode, seal
 db = connect()
 NAMES = ["a", 'quo"te\\', "ta\tb", "häß"]
 HISTORY = [-2.0, 0.5, -1.5, 1e-9]
-good = encode("pooled", 4, [("weights", 1, 4, [1, -2, 0.1, 1e300]), ("scale", 1, 1, [1]), ("history", 2, 2, HISTORY)], features=NAMES, options='{"method":"pooled","lambda":1}',
+good = encode("pooled", 4, [("weights", 1, 4, [1, -2, 0.1, 1e300]), ("scale", 1, 1, [1]), ("user_lambda", 1, 1, [4]), ("history", 2, 2, HISTORY)], features=NAMES, options='{"method":"pooled","lambda":1}',
               seed=4294967295, flags=5, users=10, users_skipped=2, rows=2**40, rows_skipped=3, objective=-1.5, iterations=2)
-plain = encode("pooled", 2, [("weights", 1, 2, [3, 4]), ("scale", 1, 1, [1]), ("history", 0, 2, [])], flags=2)
+plain = encode("pooled", 2, [("weights", 1, 2, [3, 4]), ("scale", 1, 1, [1]), ("user_lambda", 1, 1, [4]), ("history", 0, 2, [])], flags=2)
 
 info = json.loads(db.execute("SELECT model_info(?)", (good,)).fetchone()[0])
 eq(info, {"kind": "pooled", "version": 1, "dim": 4, "rank": 0, "type": "f64", "features": NAMES, "outputs": None, "options": {"method": "pooled", "lambda": 1},
           "seed": 4294967295, "users": 10, "users_skipped": 2, "rows": 2**40, "rows_skipped": 3, "objective": -1.5, "iterations": 2, "converged": True,
-          "sections": [{"name": "weights", "rows": 1, "columns": 4}, {"name": "scale", "rows": 1, "columns": 1}, {"name": "history", "rows": 2, "columns": 2}],
+          "sections": [{"name": "weights", "rows": 1, "columns": 4}, {"name": "scale", "rows": 1, "columns": 1}, {"name": "user_lambda", "rows": 1, "columns": 1}, {"name": "history", "rows": 2, "columns": 2}],
           "bytes": len(good), "checksum": info["checksum"]}, "M1 model_info says all there is to say")
 eq(int(info["checksum"], 16), int.from_bytes(good[24:32], "little"), "M1 and the checksum")
 info = json.loads(db.execute("SELECT model_info(?)", (plain,)).fetchone()[0])
@@ -45,10 +45,10 @@ cases = [
     (encode("pooled", 2, [("weights", 1, 2, [3, 4]), ("history", 0, 2, [])], version=2), "a model of format version 2; this is personalllm 0.1.0, which reads versions up to 1"),
     (encode(42, 2, []), "the model contradicts itself: kind 42 is unknown"),
     (encode("pooled", 2, []), 'the model contradicts itself: section "weights" is not where a pooled model has it'),
-    (encode("pooled", 3, [("weights", 1, 2, [3, 4]), ("scale", 1, 1, [1]), ("history", 0, 2, [])]), 'the model contradicts itself: section "weights" is 1 x 2 numbers, which does not go with dim 3 and rank 0'),
-    (encode("pooled", 2, [("weights", 1, 2, [3, float("inf")]), ("scale", 1, 1, [1]), ("history", 0, 2, [])]), 'the model contradicts itself: section "weights" has infinity as number 1'),
-    (encode("pooled", 2, [("weights", 1, 2, [3, 4]), ("scale", 1, 1, [1]), ("history", 0, 2, [])], options="{"), "the model contradicts itself: the options: not JSON: it is cut off or wrong at its end (1 bytes)"),
-    (encode("pooled", 2, [("weights", 1, 2, [3, 4]), ("scale", 1, 1, [1]), ("history", 0, 2, [])], features=["a"]), "the model contradicts itself: not one name each"),
+    (encode("pooled", 3, [("weights", 1, 2, [3, 4]), ("scale", 1, 1, [1]), ("user_lambda", 1, 1, [4]), ("history", 0, 2, [])]), 'the model contradicts itself: section "weights" is 1 x 2 numbers, which does not go with dim 3 and rank 0'),
+    (encode("pooled", 2, [("weights", 1, 2, [3, float("inf")]), ("scale", 1, 1, [1]), ("user_lambda", 1, 1, [4]), ("history", 0, 2, [])]), 'the model contradicts itself: section "weights" has infinity as number 1'),
+    (encode("pooled", 2, [("weights", 1, 2, [3, 4]), ("scale", 1, 1, [1]), ("user_lambda", 1, 1, [4]), ("history", 0, 2, [])], options="{"), "the model contradicts itself: the options: not JSON: it is cut off or wrong at its end (1 bytes)"),
+    (encode("pooled", 2, [("weights", 1, 2, [3, 4]), ("scale", 1, 1, [1]), ("user_lambda", 1, 1, [4]), ("history", 0, 2, [])], features=["a"]), "the model contradicts itself: not one name each"),
     (5, "an integer" + even), ("text", "text" + even), (1.5, "a real number" + even),
 ]
 for value, message in cases:
@@ -59,7 +59,7 @@ for name in ("model_history", "model_weights"):
 
 # ---- the connection's memory of models never hides an alteration ----
 db.execute("CREATE TABLE m(i INTEGER PRIMARY KEY, b)")
-many = [encode("pooled", 2, [("weights", 1, 2, [i, 4]), ("scale", 1, 1, [1]), ("history", 0, 2, [])]) for i in range(9)]
+many = [encode("pooled", 2, [("weights", 1, 2, [i, 4]), ("scale", 1, 1, [1]), ("user_lambda", 1, 1, [4]), ("history", 0, 2, [])]) for i in range(9)]
 db.executemany("INSERT INTO m VALUES (?, ?)", list(enumerate(many)))
 order = [random.Random(1).randrange(9) for _ in range(200)]
 got = [db.execute("SELECT weight FROM model_weights((SELECT b FROM m WHERE i = ?))", (i,)).fetchone()[0] for i in order]

@@ -38,7 +38,7 @@ for rows, table in ((pairs, "pairs"), (choices, "choices"), (ratings, "ratings")
     marks = ",".join("?" * len(rows[0]))
     db.executemany(f"INSERT INTO {table} VALUES ({marks})", [rows[i] for i in rng.permutation(len(rows))])
 
-METHODS = db.execute("SELECT method, function, options FROM persona_methods()").fetchall()
+METHODS = db.execute("SELECT method, function, options FROM persona_methods() WHERE function LIKE 'adapt%' AND coalesce(model LIKE '%(optional)', 1)").fetchall()
 for method, function, _ in METHODS:
     columns, table = FORMS[function]
     options = json.dumps({"method": method})
@@ -109,7 +109,7 @@ fails(db, "SELECT * FROM persona_adapt('both')", P + 'argument 1 (source): "main
 fails(db, "SELECT * FROM persona_adapt('pairs', 5)", P + "argument 2 (model): an integer; options (JSON text), a model (a BLOB) or NULL is required")
 fails(db, "SELECT * FROM persona_adapt('pairs', NULL, 5)", P + "argument 3 (options): an integer; JSON text or NULL is required")
 fails(db, "SELECT * FROM persona_adapt('pairs', '{}', '{}')", P + "arguments 2 and 3 are both text; options are one JSON text, a model is one BLOB")
-fails(db, "SELECT * FROM persona_adapt('pairs', x'0011')", P + "argument 2 (model): a BLOB of 2 bytes is no model (its even length is that of a vector); options go in as JSON text")
+fails(db, "SELECT * FROM persona_adapt('pairs', x'0011')", P + "argument 2 (model): a BLOB of 2 bytes is no model (its even length is that of a vector)")
 fails(db, "SELECT * FROM persona_adapt('pairs', 'sum')", P + "options: not JSON: unexpected \"sum\" at byte 0")
 fails(db, "SELECT * FROM persona_adapt('pairs', NULL, '[1]')", P + "options are an array; a JSON object such as {\"name\": value} is required")
 db.execute("CREATE TABLE t(user_id, chosen, rejected)")

@@ -42,7 +42,7 @@ static const char *const form_names[] = {"pairs", "choice sets", "ratings"};
 
 static PllmAdaptOptions options_of(PllmForm form, const char *text) {
   PllmAdaptOptions o;
-  if (pllm_adapt_options(form, text, strlen(text), &o, &err) != PLLM_OK) {
+  if (pllm_adapt_options(form, text, strlen(text), NULL, &o, &err) != PLLM_OK) {
     tap_check(0, "options %s: %s", text, err.text);
     exit(1);
   }
@@ -393,16 +393,19 @@ static void option_errors(void) {
   PllmAdaptOptions o;
   for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
     err.text[0] = '\0';
-    tap_fails(pllm_adapt_options(bad[i].form, bad[i].text, strlen(bad[i].text), &o, &err), PLLM_INVALID, &err,
+    tap_fails(pllm_adapt_options(bad[i].form, bad[i].text, strlen(bad[i].text), NULL, &o, &err), PLLM_INVALID, &err,
               bad[i].message);
   }
   o = options_of(PLLM_CHOICES, "{\"alpha\":0.5,\"half_life\":3,\"type\":\"f32\",\"dim\":7}");
   tap_check(o.method == PLLM_METHOD_POSTERIOR && o.prior == PLLM_PRIOR_DIRICHLET && o.alpha == 0.5 &&
-                o.half_life == 3 && o.type == PLLM_F32 && o.dim == 7 && o.lambda == 1,
+                o.half_life == 3 && o.type == PLLM_F32 && o.dim == 7 && o.lambda == 0,
             "options arrive, alpha means the dirichlet prior, the rest has its default");
-  const PllmAdaptMethod *methods;
-  const PllmAdaptOption *known;
-  tap_check(pllm_adapt_methods(&methods) == 4 && pllm_adapt_known_options(&known) == 10,
+  const PllmMethodInfo *methods;
+  const PllmMethodOption *known;
+  size_t n = pllm_adapt_methods(&methods), m = pllm_adapt_known_options(&known);
+  int in_order = 1;
+  for (size_t i = 0; i < n; i++) in_order = in_order && methods[i].method == (int)i;
+  tap_check(n > PLLM_METHOD_UNIFORM && in_order && m > n && strcmp(known[0].name, "method") == 0,
             "the tables of methods and options");
 }
 

@@ -21,7 +21,7 @@ static void sliding(void) {
   PllmAdaptOptions options;
   int64_t oldest = 0, newest = 0;
   int good = 1;
-  pllm_adapt_options(PLLM_RATINGS, "{\"method\":\"sum\"}", 16, &options, &err);
+  pllm_adapt_options(PLLM_RATINGS, "{\"method\":\"sum\"}", 16, NULL, &options, &err);
   for (int step = 0; step < 20000; step++) {
     /* long stretches of growth and of shrinking, so that memory grows, the gap closes and the builder empties */
     int grow = (step / 700) % 2 == 0 ? next() % 3 != 0 : next() % 3 == 0;
@@ -62,7 +62,7 @@ static void dimensions(void) {
   tap_check(pllm_feedback_add_pair(f, x, y, 3, 0, &err) == PLLM_OK, "the first row fixes the dimension");
   tap_fails(pllm_feedback_add_pair(f, x, y, 4, 0, &err), PLLM_INVALID, &err, "4 numbers, but the rows before have 3");
   tap_check(pllm_feedback_count(f) == 1, "a refused row is not kept");
-  pllm_adapt_options(PLLM_PAIRS, NULL, 0, &options, &err);
+  pllm_adapt_options(PLLM_PAIRS, NULL, 0, NULL, &options, &err);
   for (size_t dim = 1; dim <= 40; dim++) {
     pllm_feedback_clear(f);
     for (int i = 0; i < 50; i++) good &= pllm_feedback_add_pair(f, x, y, dim, 0, &err) == PLLM_OK;
@@ -116,7 +116,7 @@ static void batch(void) {
   double weights[USERS * 2], alone[2];
   size_t failed = 0;
   int good = 1;
-  pllm_adapt_options(PLLM_CHOICES, "{\"method\":\"sum\"}", 16, &options, &err);
+  pllm_adapt_options(PLLM_CHOICES, "{\"method\":\"sum\"}", 16, NULL, &options, &err);
   for (int u = 0; u < USERS; u++) {
     feedback[u] = pllm_feedback_new(PLLM_CHOICES);
     for (int i = 0; u % 7 && i < 8; i++) {

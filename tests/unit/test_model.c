@@ -26,6 +26,8 @@ static PllmModel *sample(void) {
   numbers[2] = -2;
   pllm_model_add(m, "scale", 1, 1, &numbers, &err);
   numbers[0] = 1;
+  pllm_model_add(m, "user_lambda", 1, 1, &numbers, &err);
+  numbers[0] = 4;
   pllm_model_add(m, "history", 2, 2, &numbers, &err);
   numbers[3] = 0.25;
   return m;
