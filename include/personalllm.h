@@ -19,6 +19,7 @@
 #include "personalllm/dataset.h"
 #include "personalllm/evaluate.h"
 #include "personalllm/exact.h"
+#include "personalllm/fingerprint.h"
 #include "personalllm/icl.h"
 #include "personalllm/interactions.h"
 #include "personalllm/json.h"

@@ -1,16 +1,17 @@
 -- Who is to be answered, and what may be shown as examples?  (The ground that the in-context methods stand on.)
 --
--- Setting 2 of the paper: every test user has one test prompt and a short history of train prompts
--- with a liked and a disliked response; a database of other users has longer ones.  Makes the tables below, which the
--- method files read: zero_shot.sql, k_shot.sql, self_k_shot.sql, metalearn_k_shot.sql, lookup_k_shot.sql.  Each of these
--- puts finished prompts into icl_prompts(method, user_id, prompt_id, ...), which generation_requests.sql sends to a model.
+-- Setting 2 of the paper: every test user has one test prompt and a short history of train prompts with a liked and a
+-- disliked response; a database of other users has longer ones.  Makes the tables below, which the method files read:
+-- zero_shot.sql, k_shot.sql, self_k_shot.sql, metalearn_k_shot.sql, lookup_k_shot.sql.  Each of these puts finished
+-- prompts into icl_prompts(method, user_id, prompt_id, ...), which generation_requests.sql sends to a model.
 --
--- Embeddings are those of prompts and responses (a response's is that of prompt and response together); where any is missing,
--- text_embedding takes their place for all.
+-- Embeddings are those of prompts and responses (a response's is that of prompt and response together); where any is
+-- missing, text_embedding takes their place for all.
 --
--- Needs: prompts, responses, users.  Test user n gets test prompt n, so there are as many tasks as the fewer of the two.
--- The database's users are `database_users`, declared here unless there is such a table: never with the seed of `users`, as
--- equal seeds give equal people.  Settings: change a row of icl_settings, then read this file and a method again.
+-- Needs: prompts, responses, users.  Test user n gets test prompt n, so there are as many tasks as the fewer of the
+-- two.  The database's users are `database_users`, declared here unless there is such a table: never with the seed of
+-- `users`, as equal seeds give equal people.  Settings: change a row of icl_settings, then read this file and a
+-- method again.
 
 CREATE TABLE IF NOT EXISTS icl_settings(name TEXT PRIMARY KEY, value, meaning TEXT) WITHOUT ROWID;
 INSERT OR IGNORE INTO icl_settings VALUES
@@ -19,7 +20,8 @@ INSERT OR IGNORE INTO icl_settings VALUES
   ('prompt_options', '{"variant":"winning_only"}', 'options of icl_prompt'),
   ('history', 5, 'interactions of each test user'),
   ('database_history', 10, 'interactions of each database user (the published database: 50)'),
-  ('embedded_interactions', 10, 'of which the first n make a database user''s embedding and examples (published: 5, 10, 50)'),
+  ('embedded_interactions', 10,
+   'of which the first n make a database user''s embedding and examples (published: 5, 10, 50)'),
   ('history_mode', 'best_worst', 'how pairs arise: best_worst, or random_pair as in the published test histories'),
   ('history_options', '{}', 'options of persona_interactions; published: {"scores":"raw","draws":"numpy"}'),
   ('history_seed', 27, 'of the test users'' histories; the database''s have this plus 1'),
@@ -27,8 +29,10 @@ INSERT OR IGNORE INTO icl_settings VALUES
   ('similar_users', 20, 'database users that metalearn and lookup look at'),
   ('repeat_prompts', 0, '1: a prompt may be shown several times, with the choices of several users, as published'),
   ('one_short', 0, '1: the published loops that stop one interaction short (facts 4.2 and 4.3)'),
-  ('k_shot_labels', 'own', 'whose taste labels k_shot''s examples: own, or row_0 as in the published defect (facts 4.6)'),
-  ('lookup_ranking', 'users', 'lookup''s examples: one of each ranked user, or the closest prompts of all (facts 4.3)');
+  ('k_shot_labels', 'own',
+   'whose taste labels k_shot''s examples: own, or row_0 as in the published defect (facts 4.6)'),
+  ('lookup_ranking', 'users',
+   'lookup''s examples: one of each ranked user, or the closest prompts of all (facts 4.3)');
 
 CREATE TABLE IF NOT EXISTS icl_prompts(
   method TEXT, user_id INTEGER, prompt_id INTEGER,
@@ -46,7 +50,8 @@ CREATE TEMP TABLE icl_task(user_id INTEGER PRIMARY KEY, weights BLOB, prompt_id 
 INSERT INTO icl_task
   SELECT user_id, weights, prompt_id, text
   FROM (SELECT user_id, weights, row_number() OVER (ORDER BY user_id) AS n FROM users WHERE weights IS NOT NULL)
-  JOIN (SELECT prompt_id, text, row_number() OVER (ORDER BY prompt_id) AS n FROM prompts WHERE split = 'test') USING (n);
+       JOIN (SELECT prompt_id, text, row_number() OVER (ORDER BY prompt_id) AS n FROM prompts WHERE split = 'test')
+       USING (n);
 
 DROP VIEW IF EXISTS temp.icl_setting;
 CREATE TEMP VIEW icl_setting AS -- one row, a column for each
@@ -76,7 +81,8 @@ CREATE INDEX temp.icl_history_turns ON icl_history(user_id, turn);
 DROP TABLE IF EXISTS temp.icl_database;
 CREATE TEMP TABLE icl_database AS
   SELECT i.* FROM icl_setting s,
-    persona_interactions('database_users', 'train', s.database_history, s.history_mode, s.history_seed + 1, s.history_options) i;
+    persona_interactions('database_users', 'train', s.database_history, s.history_mode, s.history_seed + 1,
+                         s.history_options) i;
 CREATE INDEX temp.icl_database_turns ON icl_database(user_id, turn);
 
 -- Embeddings of prompts, and of the responses in the histories.
@@ -101,8 +107,8 @@ INSERT INTO icl_response
 
 -- What a method fills with the examples of each task, and the prompts that come of it.
 DROP TABLE IF EXISTS temp.icl_example;
-CREATE TEMP TABLE icl_example(user_id INTEGER, rank INTEGER, prompt_id INTEGER, chosen_id INTEGER, rejected_id INTEGER,
-                              PRIMARY KEY (user_id, rank));
+CREATE TEMP TABLE icl_example(user_id INTEGER, rank INTEGER, prompt_id INTEGER,
+                              chosen_id INTEGER, rejected_id INTEGER, PRIMARY KEY (user_id, rank));
 DROP VIEW IF EXISTS temp.icl_finished;
 CREATE TEMP VIEW icl_finished AS
   SELECT user_id, prompt_id, result ->> 'examples' AS examples, result ->> 'dropped' AS dropped,
@@ -110,8 +116,10 @@ CREATE TEMP VIEW icl_finished AS
   FROM (SELECT t.user_id, t.prompt_id, s.all_settings AS settings,
                icl_prompt(t.text, e.rank, p.text, c.text, r.text,
                           json_set(s.prompt_options, '$.shots', s.shots, '$.return', 'json')) AS result
-        FROM icl_setting s, icl_task t LEFT JOIN icl_example e USING (user_id) LEFT JOIN prompts p ON p.prompt_id = e.prompt_id
-             LEFT JOIN responses c ON c.response_id = e.chosen_id LEFT JOIN responses r ON r.response_id = e.rejected_id
+        FROM icl_setting s, icl_task t LEFT JOIN icl_example e USING (user_id)
+             LEFT JOIN prompts p ON p.prompt_id = e.prompt_id
+             LEFT JOIN responses c ON c.response_id = e.chosen_id
+             LEFT JOIN responses r ON r.response_id = e.rejected_id
         GROUP BY t.user_id);
 
 SELECT (SELECT count(*) FROM icl_task) AS tasks, (SELECT count(*) FROM icl_history) AS test_interactions,

@@ -1,12 +1,13 @@
 -- Can other users' histories stand in for one's own?
 --
--- MetaLearnKShot (facts 4.2): find the database users whose embeddings are most similar to the test user's, and among their
--- interactions those whose prompts are most similar to the test prompt; on ties the more similar user, then the earlier
--- interaction comes first.  Candidates are restricted to the similar users before the closest are taken.  The similarity
--- of two prompts is the same whoever is looking, so it is computed once for each pair of prompts.
+-- MetaLearnKShot (facts 4.2): find the database users whose embeddings are most similar to the test user's, and among
+-- their interactions those whose prompts are most similar to the test prompt; on ties the more similar user, then the
+-- earlier interaction comes first.  Candidates are restricted to the similar users before the closest are taken.  The
+-- similarity of two prompts is the same whoever is looking, so it is computed once for each pair of prompts.
 --
 -- Settings: similar_users, user_embedding, embedded_interactions; one_short 1 leaves out the last of a user's n
--- interactions, as the published loop does; repeat_prompts 1 shows one prompt several times where similar users share it.
+-- interactions, as the published loop does; repeat_prompts 1 shows one prompt several times where similar users share
+-- it.
 --
 -- Needs: sql/icl_tasks.sql.  Fills icl_prompts, method metalearn_k_shot.
 
@@ -28,8 +29,8 @@ INSERT INTO icl_database_user
 
 -- The interactions of each task's similar users.
 DROP TABLE IF EXISTS temp.icl_candidate;
-CREATE TEMP TABLE icl_candidate(test_prompt INTEGER, prompt_id INTEGER, user_id INTEGER, user_rank INTEGER, turn INTEGER,
-                                chosen_id INTEGER, rejected_id INTEGER,
+CREATE TEMP TABLE icl_candidate(test_prompt INTEGER, prompt_id INTEGER, user_id INTEGER, user_rank INTEGER,
+                                turn INTEGER, chosen_id INTEGER, rejected_id INTEGER,
                                 PRIMARY KEY (test_prompt, prompt_id, user_rank, turn)) WITHOUT ROWID;
 INSERT INTO icl_candidate
   SELECT t.prompt_id, d.prompt_id, t.user_id, n.rank, d.turn, d.chosen_id, d.rejected_id
@@ -53,4 +54,5 @@ INSERT INTO icl_example
 DELETE FROM icl_prompts WHERE method = (SELECT trim('metalearn_k_shot ' || label) FROM icl_setting);
 INSERT INTO icl_prompts SELECT trim('metalearn_k_shot ' || s.label), f.* FROM icl_setting s, icl_finished f;
 
-SELECT method, count(*) AS prompts, avg(examples) AS examples FROM icl_prompts WHERE method LIKE 'metalearn_k_shot%' GROUP BY 1;
+SELECT method, count(*) AS prompts, avg(examples) AS examples
+FROM icl_prompts WHERE method LIKE 'metalearn_k_shot%' GROUP BY method;

@@ -10,4 +10,5 @@ INSERT INTO icl_example SELECT user_id, turn, prompt_id, chosen_id, rejected_id 
 DELETE FROM icl_prompts WHERE method = (SELECT trim('self_k_shot ' || label) FROM icl_setting);
 INSERT INTO icl_prompts SELECT trim('self_k_shot ' || s.label), f.* FROM icl_setting s, icl_finished f;
 
-SELECT method, count(*) AS prompts, avg(examples) AS examples FROM icl_prompts WHERE method LIKE 'self_k_shot%' GROUP BY 1;
+SELECT method, count(*) AS prompts, avg(examples) AS examples
+FROM icl_prompts WHERE method LIKE 'self_k_shot%' GROUP BY method;

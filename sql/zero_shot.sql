@@ -9,4 +9,5 @@ DELETE FROM icl_example;
 DELETE FROM icl_prompts WHERE method = (SELECT trim('zero_shot ' || label) FROM icl_setting);
 INSERT INTO icl_prompts SELECT trim('zero_shot ' || s.label), f.* FROM icl_setting s, icl_finished f;
 
-SELECT method, count(*) AS prompts, avg(examples) AS examples FROM icl_prompts WHERE method LIKE 'zero_shot%' GROUP BY 1;
+SELECT method, count(*) AS prompts, avg(examples) AS examples
+FROM icl_prompts WHERE method LIKE 'zero_shot%' GROUP BY method;

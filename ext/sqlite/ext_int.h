@@ -94,6 +94,7 @@ int pllm_ext_init_model_tables(PllmConn *conn, char **error);
 int pllm_ext_init_icl(PllmConn *conn, char **error);
 int pllm_ext_init_chart(PllmConn *conn, char **error);
 int pllm_ext_init_report(PllmConn *conn, char **error);
+int pllm_ext_init_fingerprint(PllmConn *conn, char **error);
 
 /* ---- ext_err.c: one outlet for errors ------------------------------------------------------------------------- */
 

@@ -55,6 +55,7 @@ PLLM_EXPORT int sqlite3_personalllm_init(sqlite3 *db, char **error, const sqlite
       pllm_ext_init_icl,
       pllm_ext_init_chart,
       pllm_ext_init_report,
+      pllm_ext_init_fingerprint,
   };
   PllmConn *conn;
   int rc = SQLITE_OK;

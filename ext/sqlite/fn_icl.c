@@ -4,20 +4,22 @@
 **   embed_user(chosen_embedding, rejected_embedding [, kind]) -> BLOB f32              aggregate and window function
 **     E1  The mean over rows of chosen - rejected ('winning_minus_losing', the default), of chosen ('winning') or of
 **         rejected ('losing'); facts 4.1: no centring, no scaling to a norm.
-**     E2  Embeddings are f32 BLOBs or JSON text (rounded to f32), all of one dimension.  A row that lacks what its kind
-**         needs (NULL) is skipped; the other side of 'winning' and 'losing' is not looked at.  No rows give NULL.
-**     E3  Equal rows give equal bits in any order, and rows that leave a window's frame leave nothing behind (exact.h).
+**     E2  Embeddings are f32 BLOBs or JSON text (rounded to f32), all of one dimension.  A row that lacks what its
+**         kind needs (NULL) is skipped; the other side of 'winning' and 'losing' is not looked at.  No rows give
+**         NULL.
+**     E3  Equal rows give equal bits in any order, and rows that leave a window's frame leave nothing behind
+**         (exact.h).
 **   icl_prompt(test_prompt, rank, example_prompt, chosen_text, rejected_text [, options]) -> TEXT          aggregate
-**     P1  The prompt of icl.h with the rows as examples, in the order of rank, whatever the order of the rows.  Layouts,
-**         variants, wording, budgets and defaults are specified there.
-**     P2  A row whose rank is NULL is no example (an outer join that found none); without examples the prompt is zero-shot.
-**         No rows at all, or a NULL test_prompt, give NULL.  test_prompt is the same on every row.
+**     P1  The prompt of icl.h with the rows as examples, in the order of rank, whatever the order of the rows.
+**         Layouts, variants, wording, budgets and defaults are specified there.
+**     P2  A row whose rank is NULL is no example (an outer join that found none); without examples the prompt is
+**         zero-shot.  No rows at all, or a NULL test_prompt, give NULL.  test_prompt is the same on every row.
 **     P3  rank is an integer, distinct within a group.  A text that the variant shows must not be NULL.
 **   chat_request(custom_id, content [, options]) -> TEXT                                              pure function
-**     C1  One line of the batch format of OpenAI-compatible servers, without line end (icl.h).  NULL in custom_id or content
-**         gives NULL.  The defaults are the published decoding: temperature 0, top_p .95, 512 tokens.
-**   R1  Texts may be numbers, written as SQLite does; a BLOB is an error.  U+0000 and invalid UTF-8 are errors naming the byte:
-**       JSON, in which requests travel, cannot hold them.
+**     C1  One line of the batch format of OpenAI-compatible servers, without line end (icl.h).  NULL in custom_id or
+**         content gives NULL.  The defaults are the published decoding: temperature 0, top_p .95, 512 tokens.
+**   R1  Texts may be numbers, written as SQLite does; a BLOB is an error.  U+0000 and invalid UTF-8 are errors
+**       naming the byte: JSON, in which requests travel, cannot hold them.
 **   R2  kind, test_prompt and options are the same on every row of a group.
 ** Memory: embed_user 80 bytes a dimension; icl_prompt the texts of its group.
 */

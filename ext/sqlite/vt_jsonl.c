@@ -8,7 +8,9 @@
 **   value   TEXT     the line: JSON text
 **
 ** Plain or gzip, as in persona_import; blank lines are skipped but counted.  A line that is no JSON is an error
-** naming it.  DIRECTONLY.  Memory: some hundred kilobytes, or the longest line.
+** naming it, or, with the option "invalid": "null", a row whose value is NULL, counted in `skipped`: a batch that
+** was cut off does not take its good lines with it.  DIRECTONLY.  Memory: some hundred kilobytes, or the longest
+** line.
 */
 #include "ext_int.h"
 
@@ -20,13 +22,21 @@ typedef struct JsonlScan {
   PllmReader *reader; /* owned */
   PllmLines lines;    /* owned */
   size_t at;          /* current line in lines */
+  int invalid_null;   /* option invalid */
+  int valid;          /* the current line is JSON */
 } JsonlScan;
 
-static PllmStatus check_line(const JsonlScan *scan, PllmError *err) {
+static PllmStatus check_line(PllmTvfCursor *cursor, PllmError *err) {
+  JsonlScan *scan = cursor->state;
   const PllmLine *line = &scan->lines.line[scan->at];
   PllmJson *json = NULL;
   PllmStatus status = pllm_json_parse(scan->lines.text + line->start, line->bytes, &json, err);
   pllm_json_free(json);
+  scan->valid = status == PLLM_OK;
+  if (status == PLLM_INVALID && scan->invalid_null) {
+    cursor->skipped++;
+    return PLLM_OK;
+  }
   if (status == PLLM_INVALID) pllm_error_prefix(err, "%.100s line %zu", pllm_reader_name(scan->reader), line->number);
   return status;
 }
@@ -40,15 +50,18 @@ static PllmStatus jsonlNext(PllmTvfCursor *cursor, PllmError *err) {
     cursor->done = scan->lines.count == 0;
     if (cursor->done) return PLLM_OK;
   }
-  return check_line(scan, err);
+  return check_line(cursor, err);
 }
 
 static PllmStatus jsonlBegin(PllmTvfCursor *cursor, PllmError *err) {
   const char *path = pllm_ext_tvf_text(cursor, ARG_PATH), *options = pllm_ext_tvf_text(cursor, ARG_OPTIONS);
   JsonlScan *scan;
+  int invalid_null = 0;
+  PllmOption known[] = {
+      {.name = "invalid", .kind = PLLM_OPTION_CHOICE, .value = &invalid_null, .choices = "error|null"}};
   PllmStatus status;
   if (options) {
-    status = pllm_options_parse(options, (size_t)sqlite3_value_bytes(cursor->args[ARG_OPTIONS]), NULL, 0, err);
+    status = pllm_options_parse(options, (size_t)sqlite3_value_bytes(cursor->args[ARG_OPTIONS]), known, 1, err);
     if (status != PLLM_OK) return status;
   }
   if (!path || sqlite3_value_type(cursor->args[ARG_PATH]) != SQLITE_TEXT)
@@ -56,6 +69,7 @@ static PllmStatus jsonlBegin(PllmTvfCursor *cursor, PllmError *err) {
                      pllm_ext_type_name(cursor->args[ARG_PATH]));
   cursor->state = scan = pllm_alloc_zero(1, sizeof *scan);
   if (!scan) return pllm_fail_nomem(err);
+  scan->invalid_null = invalid_null;
   status = pllm_reader_open(path, &scan->reader, err);
   return status == PLLM_OK ? jsonlNext(cursor, err) : status;
 }
@@ -73,7 +87,7 @@ static void jsonlColumn(PllmTvfCursor *cursor, sqlite3_context *context, int col
   const PllmLine *line = &scan->lines.line[scan->at];
   if (column == 0)
     sqlite3_result_int64(context, (sqlite3_int64)line->number);
-  else
+  else if (scan->valid)
     sqlite3_result_text64(context, scan->lines.text + line->start, line->bytes, SQLITE_TRANSIENT, SQLITE_UTF8);
 }
 

@@ -2,8 +2,9 @@
 ** exact.h: exact sums of f32 vectors, the arithmetic of user embeddings.
 **
 ** A mean of embeddings (facts 4.1) should not depend on the order in which a database hands over its rows, and a row
-** that leaves a window should be gone without a trace.  Sums of floating-point numbers promise neither, sums of integers
-** both: every f32 is a whole multiple of 2^-149, so its exact sum is a whole number of 277 bits and a few more.
+** that leaves a window should be gone without a trace.  Sums of floating-point numbers promise neither, sums of
+** integers both: every f32 is a whole multiple of 2^-149, so its exact sum is a whole number of 277 bits and a few
+** more.
 */
 #ifndef PERSONALLLM_EXACT_H
 #define PERSONALLLM_EXACT_H
@@ -24,8 +25,8 @@ void pllm_exact_free(PllmExact *sum); /* NULL is fine */
 void pllm_exact_add(PllmExact *sum, const float *x, int sign);
 
 /*
-** out[dim] = sum / divisor (above 0): the exact sum rounded to f64, divided in f64.  The same bits for the same summands in
-** any order.  O(dim).
+** out[dim] = sum / divisor (above 0): the exact sum rounded to f64, divided in f64.  The same bits for the same
+** summands in any order.  O(dim).
 */
 void pllm_exact_mean(const PllmExact *sum, double divisor, double *out);
 

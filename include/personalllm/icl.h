@@ -1,9 +1,10 @@
 /*
 ** icl.h: in-context prompts, the paper's way to personalise a language model that is not trained (facts 4.5).
 **
-** A prompt with examples has four parts: a header that says what the examples hold; the example blocks, each a past prompt
-** with one or two responses under labels; a closing instruction; the test prompt and an empty response label.  A prompt
-** without examples ("zero-shot") is the last part alone.  Two layouts, here with every part that can be set in braces:
+** A prompt with examples has four parts: a header that says what the examples hold; the example blocks, each a past
+** prompt with one or two responses under labels; a closing instruction; the test prompt and an empty response label.
+** A prompt without examples ("zero-shot") is the last part alone.  Two layouts, here with every part that can be set
+** in braces:
 **
 **   lines                               published
 **   {header}                            {header}{user} PAST PROMPT
@@ -17,10 +18,10 @@
 **   {user} TEST PROMPT
 **   {response}
 **
-** "lines" puts an empty line between any two parts and ends with the label.  "published" has the byte layout of the published
-** generators: nothing between header and first block, one space between closing and test prompt, a space (shown as _) behind
-** the test prompt and behind the last label, and zero-shot has no response label at all.  A label is followed by a space
-** unless it is empty.
+** "lines" puts an empty line between any two parts and ends with the label.  "published" has the byte layout of the
+** published generators: nothing between header and first block, one space between closing and test prompt, a space
+** (shown as _) behind the test prompt and behind the last label, and zero-shot has no response label at all.  A
+** label is followed by a space unless it is empty.
 */
 #ifndef PERSONALLLM_ICL_H
 #define PERSONALLLM_ICL_H
@@ -51,14 +52,14 @@ typedef struct PllmIclOptions {
       max_chars; /* of all blocks together; a token is estimated as bytes_per_token bytes of UTF-8, rounded
                                  ** up for each block, a char is a code point */
   double bytes_per_token;
-  int as_json; /* the result is {"examples": used, "dropped": others, "tokens": estimated, "ranks": [...], "prompt": text} */
+  int as_json; /* result {"examples": used, "dropped": others, "tokens": estimated, "ranks": [...], "prompt": text} */
   char *header, *closing, *user, *liked, *disliked, *response; /* owned; NULL: built-in wording */
 } PllmIclOptions;
 
 /*
 ** Options from JSON text (text = NULL: all defaults): variant, layout ("lines", "published"), words ("liked",
-** "winning"), overflow ("stop", "skip"), shots, max_tokens (7000), max_chars, bytes_per_token (4), return ("text", "json"),
-** header, closing, user, liked, disliked, response.  PLLM_INVALID as pllm_options_parse.  End with
+** "winning"), overflow ("stop", "skip"), shots, max_tokens (7000), max_chars, bytes_per_token (4), return ("text",
+** "json"), header, closing, user, liked, disliked, response.  PLLM_INVALID as pllm_options_parse.  End with
 ** pllm_icl_options_free, also after a failure.
 */
 PllmStatus pllm_icl_options(const char *text, size_t bytes, PllmIclOptions *options, PllmError *err);
@@ -70,8 +71,8 @@ PllmIcl *pllm_icl_new(void); /* NULL when out of memory */
 void pllm_icl_free(PllmIcl *icl);
 
 /*
-** Add an example: prompt, chosen and rejected text, of which a NULL one is not known.  Copied.  PLLM_INVALID, naming rank and
-** text, for U+0000 or invalid UTF-8, which no request to a server could carry.  O(bytes).
+** Add an example: prompt, chosen and rejected text, of which a NULL one is not known.  Copied.  PLLM_INVALID, naming
+** rank and text, for U+0000 or invalid UTF-8, which no request to a server could carry.  O(bytes).
 */
 typedef struct PllmIclExample {
   int64_t rank;
@@ -81,15 +82,16 @@ typedef struct PllmIclExample {
 PllmStatus pllm_icl_add(PllmIcl *icl, const PllmIclExample *example, PllmError *err);
 
 /*
-** Assemble the prompt into *out (emptied before).  PLLM_INVALID for two examples of one rank, for an example that lacks
-** a text the variant shows, and for U+0000 or invalid UTF-8 in the test prompt.  O(n log n + bytes) for n examples.
+** Assemble the prompt into *out (emptied before).  PLLM_INVALID for two examples of one rank, for an example that
+** lacks a text the variant shows, and for U+0000 or invalid UTF-8 in the test prompt.  O(n log n + bytes) for n
+** examples.
 */
 PllmStatus pllm_icl_assemble(PllmIcl *icl, const PllmIclOptions *options, const char *test_prompt, size_t bytes,
                              PllmBuffer *out, PllmError *err);
 
 /*
-** One line of the batch format that OpenAI-compatible servers and `vllm run-batch` read: a JSON object with custom_id,
-** method, url and body, without line end.
+** One line of the batch format that OpenAI-compatible servers and `vllm run-batch` read: a JSON object with
+** custom_id, method, url and body, without line end.
 */
 typedef struct PllmChatOptions {
   int raw; /* endpoint /v1/completions with a plain prompt, as published; otherwise /v1/chat/completions */

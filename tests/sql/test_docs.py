@@ -127,11 +127,11 @@ def run(page, folder, shared):
 
 
 def arity(signature):
-    """persona_vector(x [, from] [, to]) -> BLOB: its argument names, and the numbers of arguments it takes."""
+    """persona_vector(x [, from] [, to]) -> BLOB: its argument names, and the numbers of arguments it takes; with "..." any, -1."""
     inside = signature[signature.index("(") + 1:signature.index(")")]
     names = [a for a in re.split(r"[\[\], ]+", inside) if a]
     least = len([a for a in re.split(r"[, ]+", re.sub(r"\[.*\]", "", inside)) if a])
-    return names, set(range(least, len(names) + 1))
+    return names, {-1} if "..." in names else set(range(least, len(names) + 1))
 
 
 if __name__ == "__main__":

@@ -505,7 +505,7 @@ for sql, message in (
         ("SELECT * FROM read_jsonl(NULL)", "read_jsonl: argument 1 (path): NULL; text is required"),
         ("SELECT * FROM read_jsonl(1)", "read_jsonl: argument 1 (path): an integer; text is required"),
         ("SELECT * FROM read_jsonl($F)", "read_jsonl: $F is a directory; a file of JSON lines is required"),
-        ("SELECT * FROM read_jsonl($A, '{\"x\": 1}')", "read_jsonl: unknown option \"x\"; known options: none"),
+        ("SELECT * FROM read_jsonl($A, '{\"x\": 1}')", "read_jsonl: unknown option \"x\"; known options: invalid"),
         ("SELECT * FROM read_jsonl($L)", "read_jsonl: lines line 2: not JSON: unexpected \"x y\" at byte 0")):
     put("lines", '{}\nx y\n')
     for k, v in (("$A", A), ("$N", path("new")), ("$F", path("folder")), ("$L", path("lines"))):

@@ -1,5 +1,6 @@
 /*
-** test_exact.c: exact sums of f32 (exact.h) past the moves of their carries, and text as JSON (buffer.h), without SQLite.
+** test_exact.c: exact sums of f32 (exact.h) past the moves of their carries, and text as JSON (buffer.h), without
+** SQLite.
 */
 #include "tap.h"
 
