@@ -143,13 +143,13 @@ include tests/bench/bench.mk
 test-arm64: ## cross-build for arm64 and run the unit programs under emulation (installs Debian's cross tools)
 	@tests/arm64.sh
 
-# `make test` draws the report where Chromium is; this target gets what is missing first.
-PKG_REPORT = chromium fonts-dejavu-core
-test-report: deps-test ## install Chromium if it is missing, and test the report in it
+# `make test` draws the report where Chromium is and runs the notebook where Jupyter is; this target gets both first.
+PKG_REPORT = chromium fonts-dejavu-core python3-nbclient python3-ipykernel
+test-report: deps-test ## install Chromium and Jupyter if they are missing, test charts, report and notebook
 	$(call install,$(PKG_REPORT))
 	$(if $(shell command -v npm),,$(call install,nodejs npm))
 	@$(MAKE) --no-print-directory $(EXTENSION) $(VEGA)
-	@tests/run.sh tests/sql/test_chart.py tests/sql/test_report.py
+	@tests/run.sh tests/sql/test_chart.py tests/sql/test_report.py tests/sql/test_notebook.py
 
 lint: ## the layering rules: the core never sees SQLite, the glue never sees BLAS or cJSON
 	@tests/lint.sh

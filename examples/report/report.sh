@@ -27,8 +27,9 @@ SQL
   elif [ "$(sqlite3 -readonly "$database" "SELECT count(*) FROM sqlite_schema WHERE name = 'users'")" = 0 ]; then
     echo "CREATE VIRTUAL TABLE temp.users USING persona_users(count=1000, alpha=0.05, seed=0);"
   fi
-  echo ".read sql/adaptation.sql"
-  echo ".read sql/leaderboard.sql"
+  for query in published syntax coefficients adaptation leaderboard continual; do # what keeps a table that a figure draws
+    [ ! -f "sql/$query.sql" ] || echo ".read sql/$query.sql"
+  done
   echo ".output"
   echo "SELECT printf('%s: %d figures', '$BUILD/report.html', persona_report('$BUILD/report.html', json_object($options)));"
 } | if [ -z "$database" ]; then sqlite3 :memory:; else sqlite3 -readonly "$database"; fi

@@ -73,7 +73,7 @@ const PllmFigure pllm_ext_figures[] = {
         .title = "Which prompts divide users",
         .question =
             "The entropy of a prompt's votes says how much users disagree on it. Prompts with a keyword against "
-            "all (the table of keywords of the paper).",
+            "all prompts (the paper's keywords).",
         .reading = "Bars: mean entropy in nats.",
         .sql = TEXT(entropy_sql),
         .made_by = "sql/entropy.sql",
@@ -88,9 +88,9 @@ const PllmFigure pllm_ext_figures[] = {
     {
         .name = "coefficients",
         .title = "What users reward in a text",
-        .question =
-            "One logistic regression a user tells the favourite responses from others by features of the text "
-            "(Figures 4 and 5 of the paper).",
+        .question = "One logistic regression a user tells the favourite responses from the least preferred by "
+                    "features of the text "
+                    "(the paper's regressions).",
         .reading = "Boxes: middle half of the users' coefficients, with the median; lines: whiskers.",
         .table = "coefficients",
         .made_by = "sql/coefficients.sql",
