@@ -1,7 +1,7 @@
 """The benchmark: every bulk job against a hand-written C limit, the machine's ceiling, SQLite's own share and its peers.
 
   tests/bench/bench.py [job ...] [--size full|smoke] [--rounds N] [--threads N] [--kinds ours,limit,...]
-                       [--growth] [--doc FILE] [--tap]
+                       [--growth] [--doc FILE] [--tap] [--show]
 
 Jobs are the folders j1_votes ... j8_users beside this file (j1 is enough); without any, all run.  Results go to
 build/bench/results.db and, as Markdown, to standard output and --doc.  --tap checks answers only, prints TAP and no time.
@@ -50,6 +50,15 @@ def tap(arg):
     harness.done()
 
 
+def write(db, run_id, doc):
+    text = "\n".join(report.markdown(db, run_id)) + "\n"
+    if doc:
+        with open(doc, "w", encoding="utf-8") as f:
+            f.write(text)
+    print(text, end="")
+    return 0
+
+
 def main():
     arg = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arg.add_argument("jobs", nargs="*")
@@ -59,6 +68,7 @@ def main():
     arg.add_argument("--kinds", help="only these kinds of contenders: ours, limit, floor, ceiling, peer")
     arg.add_argument("--growth", action="store_true")
     arg.add_argument("--doc")
+    arg.add_argument("--show", action="store_true", help="measure nothing: write the newest run again")
     arg.add_argument("--tap", action="store_true")
     arg.add_argument("--point", nargs="+", help=argparse.SUPPRESS)  # one point of --growth
     arg = arg.parse_args()
@@ -70,6 +80,8 @@ def main():
     def log(line):
         print(line, file=sys.stderr, flush=True)
     db = report.open_results(RESULTS)
+    if arg.show:
+        return write(db, db.execute("SELECT max(run_id) FROM run").fetchone()[0], arg.doc)
     run_id = report.begin(db, arg.size, arg.threads, env.machine())
     e = env.Env(arg.size, arg.threads, log)
     for name, module in jobs(arg.jobs):
@@ -83,12 +95,7 @@ def main():
             log("  " + line)
     if arg.growth:
         growth.run(db, run_id, log)
-    text = "\n".join(report.markdown(db, run_id)) + "\n"
-    if arg.doc:
-        with open(arg.doc, "w", encoding="utf-8") as f:
-            f.write(text)
-    print(text, end="")
-    return 0
+    return write(db, run_id, arg.doc)
 
 
 if __name__ == "__main__":

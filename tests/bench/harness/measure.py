@@ -33,7 +33,7 @@ class Contender:
 
     kind: ours, limit (hand-written C), floor (SQLite's own share), ceiling (of the machine), peer
     scale: the run is of a sample; its time counts this many times, and the table says "extrapolated"
-    rounds: at most so many rounds (slow peers)
+    rounds: at most so many rounds (slow peers); with one or two, the first, checking run is timed as round 0
     """
 
     def __init__(self, name, kind, run, check=None, scale=1, rounds=None, note="", before=None, close=None):
@@ -201,12 +201,17 @@ def run(job, rounds, log):
     """Warm up and check every contender, then rounds in turns.  With rounds = 0 only answers are checked."""
     alive = []
     for c in job.contenders:
-        if c.verdict is None and attempt(c, False, log) is not None:
-            c.verdict = "equal"
-            alive.append(c)
+        slow = rounds > 0 and c.rounds is not None and c.rounds <= 2
+        seconds = attempt(c, slow, log) if c.verdict is None else None
+        if seconds is None:
+            continue
+        c.verdict = "equal"
+        alive.append(c)
+        if slow:
+            c.times[0] = seconds
     for r in range(rounds):
         for c in (alive if r % 2 == 0 else alive[::-1]):
-            if c.verdict != "equal" or (c.rounds is not None and r >= c.rounds):
+            if c.verdict != "equal" or r in c.times or (c.rounds is not None and r >= c.rounds):
                 continue
             seconds = attempt(c, True, log)
             if seconds is not None:

@@ -157,8 +157,8 @@ def markdown(db, run_id):
     yield "compared with an independent one; contenders ran in turns, and ratios are medians of ratios within a round. CPU time"
     yield "is user and system time of all threads. Ratios matter, not times."
     yield ""
-    yield f"Machine: {m.get('cores')} cores, {m.get('cpu')}, {m.get('system')}; {threads} threads; kernels {m.get('kernel')}; "
-    yield f"{m.get('compiler')}; SQLite {m.get('sqlite')}; {str(m.get('blas')).split(' NO_')[0]}; numpy {m.get('numpy')}, scipy "
+    yield f"Machine: {m.get('cores')} cores, {m.get('cpu')}, {m.get('system')}; {threads} threads; kernels {m.get('kernel')};"
+    yield f"{m.get('compiler')}; SQLite {m.get('sqlite')}; {str(m.get('blas')).split(' NO_')[0]}; numpy {m.get('numpy')}, scipy"
     yield f"{m.get('scipy')}, Python {m.get('python')}; DuckDB {m.get('duckdb', 'not installed')}, sqlite-vec "
     yield f"{m.get('sqlite_vec', 'not installed')}; commit {m.get('commit')}. Size: {size}. Load average at the start: {load:.1f}."
     if load > .5:

@@ -181,7 +181,7 @@ def make(env):
         Contender("numpy, tiled, f64, all cores", "peer", lambda: tiled(w, x, np.float64, 64, 128, pool), check),
         Contender("numpy, tiled, f32, all cores", "peer", lambda: tiled(w, x, np.float32, 128, 128, pool), few_differ),
         Contender("numpy as usually written", "peer", lambda: usual(w, x), check, rounds=2),
-        env.duckdb("DuckDB", fill, duckdb_sql(models, scores.responses), fetched, check, rounds=3),
+        env.duckdb("DuckDB", fill, duckdb_sql(models, scores.responses), fetched, check, rounds=2),
         Contender("SQLite SQL", "peer", lambda: spread(plain.execute(vote_sql(models)).fetchall(), responses),
                   equal(sample, "votes"), scale=users / few, rounds=1, note=f"{few} users"),
         Contender("per-user loops", "peer", lambda: loops(w[:few], x[:few_prompts]), equal(short, "votes"),

@@ -74,7 +74,7 @@ def make(env):
         Contender("persona_votes (J1)", "ours",
                   lambda: votes.execute("SELECT sum(best_votes) FROM persona_votes('people', 'train')").fetchone(), voted,
                   note="for the cost of a utility"),
-        Contender("numpy", "peer", lambda: judge(truth, estimate, x), check, rounds=2),
+        Contender("numpy", "peer", lambda: judge(truth, estimate, x), check, rounds=1),
         Contender("per-user loops", "peer", lambda: loops(truth[:few], estimate[:few], x),
                   near(judge(truth[:few], estimate[:few], x), 1e-9, "judgements"), scale=users / few, rounds=1, note=f"{few} users"),
     ]
