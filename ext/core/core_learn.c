@@ -54,7 +54,7 @@ static const PllmMethodOption known[] = {
     {"rate", LORE, FORMS, "a number from 1e-9 to 1000: of Adam", "0.5"},
     {"temperature", LORE, FORMS, "a number from 1e-6 to 1e6: what utilities are divided by", "100"},
     {"seed", LORE, FORMS, "a whole number from 0 to 4294967295: of the random start", "0"},
-    {"iterations", PRIOR, FORMS, "a whole number from 1 to 100: rounds of sampling", "3"},
+    {"iterations", PRIOR, FORMS, "a whole number from 0 to 1000000: rounds of sampling", "3"},
     {"seed", PRIOR, FORMS, "a whole number from 0 to 4294967295: of the sampler", "0"},
 };
 enum { N_KNOWN = sizeof known / sizeof *known };

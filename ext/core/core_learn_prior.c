@@ -371,11 +371,13 @@ PllmStatus pllm_learn_prior(const PllmCrowd *crowd, const PllmLearnOptions *o, c
   double *history;
   int threads = pllm_run_threads(run);
   PllmStatus status;
-  if (crowd->f32_rows > 0 || crowd->dim > PLLM_MAX_MODELS || crowd->dim < 2)
-    return pllm_fail(
-        err, PLLM_INVALID,
-        "method \"prior\" is for the rewards of 2 to %d reward models, not for %s; \"pooled\" is for those",
-        PLLM_MAX_MODELS, crowd->f32_rows > 0 ? "f32 embeddings" : "so many features");
+  if (crowd->f32_rows > 0)
+    return pllm_fail(err, PLLM_INVALID, "method \"prior\" is for rewards, not for f32 embeddings; \"pooled\" takes both");
+  if (crowd->dim > PLLM_MAX_MODELS || crowd->dim < 2)
+    return pllm_fail(err, PLLM_INVALID,
+                     "method \"prior\" is for the rewards of 2 to %d reward models, and features have %zu numbers; "
+                     "\"pooled\" takes any",
+                     PLLM_MAX_MODELS, crowd->dim);
   m->rank = PLLM_GROUPS;
   atomic_init(&r.stop, 0);
   history = pllm_alloc((size_t)o->iterations * 2, sizeof *history);
