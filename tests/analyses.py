@@ -149,6 +149,8 @@ def check_overlap(db, test):
         overlap = sum((best[:100] == k).astype(float) @ (best[100:] == k).T.astype(float) for k in range(best.max() + 1)) / best.shape[1]
         mean, most = overlap.mean(1), overlap.max(1)
         name = f"overlap, alpha {row['alpha']}"
+        close(db.execute("SELECT mean_overlap, max_overlap FROM overlap WHERE alpha = ? ORDER BY user_id", (row["alpha"],)).fetchall(),
+              np.c_[mean, most], 1e-12, name + ": every user's")
         near(column([row], "mean_overlap", "max_overlap"), [mean.mean(), most.mean()], 3, name + ": means")
         eq(column([row], "mean_below_35_percent", "max_below_95_percent"), [(mean < .35).sum(), (most < .95).sum()], name + ": thresholds")
 

@@ -49,6 +49,8 @@ double pllm_newton(PllmNewton *s) {
     gain = pllm_dot(s->step, s->gradient, n);
     if (s->check && s->check(s->arg, gain)) break;
     s->ended = !(gain > 1e-20 * (1 + fabs(value)));
+    if (s->ended && gain > 0) /* the last step is there already, and squares what error is left */
+      for (size_t i = 0; i < n; i++) s->w[i] += s->step[i];
     if (s->ended || s->steps == MAX_STEPS) break;
     /* near the maximum a step gains less than the objective's rounding: take it all the same, or the last digits of w
     ** would be lost */

@@ -16,7 +16,7 @@ static int compare(const void *a, const void *b) {
 
 PllmStatus pllm_wasserstein(PllmMassPoint *x, size_t count, int *defined, double *out, PllmError *err) {
   double p = 0, q = 0, ahead = 0, sum = 0;
-  qsort(x, count, sizeof *x, compare);
+  if (count > 1) qsort(x, count, sizeof *x, compare);
   for (size_t i = 0; i < count; i++) {
     p += x[i].p;
     q += x[i].q;

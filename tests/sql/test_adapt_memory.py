@@ -1,4 +1,4 @@
-"""Adaptation when memory is short: every statement answers rightly or says out of memory, and gives all memory back."""
+"""Adaptation and the other statistics when memory is short: every statement answers rightly or says out of memory, and gives all memory back."""
 import ctypes
 import os
 import sqlite3
@@ -38,6 +38,10 @@ for method in METHODS:
     statements[f"adapt_user_choices {method}"] = f"SELECT adapt_user_choices(choice_set, features, feedback, {o}) FROM choices WHERE user_id = 3"
     statements[f"adapt_user {method} in a window"] = f"SELECT adapt_user(chosen, rejected, {o}) OVER (PARTITION BY user_id ORDER BY turn ROWS 1 PRECEDING) FROM pairs WHERE user_id < 2"
     statements[f"persona_adapt {method}"] = f"SELECT user_id, weights FROM persona_adapt('pairs', {o}) WHERE user_id < 5"
+db.execute("CREATE TABLE labels AS SELECT user_id, feedback = 'best' AS label, features FROM choices WHERE feedback IS NOT NULL")
+statements["fit_logistic"] = "SELECT fit_logistic(label, features) FROM labels"
+statements["fit_logistic, report"] = "SELECT fit_logistic(label, features, '{\"return\":\"report\"}') FROM labels"
+statements["wasserstein"] = "SELECT wasserstein(turn, user_id, turn) FROM pairs"
 for name, sql in statements.items():
     want = db.execute(sql).fetchall()
     db.execute("PRAGMA shrink_memory")
@@ -72,6 +76,10 @@ repeat = {
     "errors in windows": "SELECT adapt_user(chosen, rejected) OVER (ORDER BY user_id) FROM bad",
     "abandoned windows": "SELECT adapt_user(chosen, rejected, '{\"method\":\"sum\"}') OVER (PARTITION BY user_id ORDER BY turn) FROM pairs",
     "abandoned bulk jobs": "SELECT * FROM persona_adapt('pairs', '{\"method\":\"sum\"}')",
+    "fits": "SELECT count(w) FROM (SELECT fit_logistic(label, features) w FROM labels GROUP BY user_id)",
+    "fits that fail": "SELECT fit_logistic(label, features, '{\"lambda\":0}') FROM labels GROUP BY user_id",
+    "labels that fail": "SELECT fit_logistic(user_id, features, '{}') FROM labels",
+    "masses that fail": "SELECT wasserstein(turn, turn, turn - 2) FROM pairs",
     "errors in bulk jobs": "SELECT * FROM persona_adapt('bad')",
 }
 for name, sql in repeat.items():
