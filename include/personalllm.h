@@ -17,6 +17,7 @@
 #include "personalllm/base.h"
 #include "personalllm/buffer.h"
 #include "personalllm/dataset.h"
+#include "personalllm/distill.h"
 #include "personalllm/evaluate.h"
 #include "personalllm/exact.h"
 #include "personalllm/fingerprint.h"

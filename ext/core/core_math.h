@@ -90,4 +90,22 @@ static PLLM_INLINE double pllm_log1(double x) {
 void pllm_exp_n(double *out, const double *in, size_t n);
 void pllm_log_n(double *out, const double *in, size_t n);
 
+/*
+** cos and sin of 2 pi t, for |t| < 2^50: t is taken to the nearest quarter turn exactly, and the rest, at most an eighth,
+** goes through fdlibm's k_cos.c and k_sin.c.  Error below 2 units in the last place of 1.
+*/
+static PLLM_INLINE void pllm_cos_sin_turns(double t, double *cosine, double *sine) {
+  const double C1 = 4.16666666666666019037e-02, C2 = -1.38888888888741095749e-03, C3 = 2.48015872894767294178e-05,
+               C4 = -2.75573143513906633035e-07, C5 = 2.08757232129817482790e-09, C6 = -1.13596475577881948265e-11;
+  const double S1 = -1.66666666666666324348e-01, S2 = 8.33333333332248946124e-03, S3 = -1.98412698298579493134e-04,
+               S4 = 2.75573137070700676789e-06, S5 = -2.50507602534068634195e-08, S6 = 1.58969099521155010221e-10;
+  double quarters = (t * 4 + PLLM_ROUND) - PLLM_ROUND, r = (t - quarters * 0.25) * 6.28318530717958647693, z = r * r;
+  double c = 1 - (0.5 * z - z * z * (C1 + z * (C2 + z * (C3 + z * (C4 + z * (C5 + z * C6))))));
+  double s = r + r * z * (S1 + z * (S2 + z * (S3 + z * (S4 + z * (S5 + z * S6)))));
+  uint64_t k = pllm_double_bits(quarters + PLLM_ROUND) & 3;
+  double a = k & 1 ? s : c, b = k & 1 ? c : s;
+  *cosine = k == 1 || k == 2 ? -a : a;
+  *sine = k >= 2 ? -b : b;
+}
+
 #endif

@@ -37,6 +37,13 @@ static const Shape shapes[] = {
     {PLLM_MODEL_NEIGHBORS, "weights", ONE, DIM, 0},
     {PLLM_MODEL_NEIGHBORS, "users", RANK, TWO, 0},
     {PLLM_MODEL_NEIGHBORS, "profiles", RANK, DIM, 0},
+    {PLLM_MODEL_STUDENT, "weights", RANK, DIM, 0},
+    {PLLM_MODEL_STUDENT, "intercept", ONE, RANK, 0},
+    {PLLM_MODEL_STUDENT, "fit", RANK, FREE, 0},
+    {PLLM_MODEL_TEXT_STUDENT, "weights", RANK, DIM, 0},
+    {PLLM_MODEL_TEXT_STUDENT, "intercept", ONE, RANK, 0},
+    {PLLM_MODEL_TEXT_STUDENT, "fit", RANK, FREE, 0},
+    {PLLM_MODEL_TEXT_STUDENT, "text", ONE, TWO, 0},
 };
 enum { N_SHAPES = sizeof shapes / sizeof *shapes };
 

@@ -49,7 +49,8 @@ typedef enum PllmPurpose {
   PLLM_PURPOSE_CHOICE = 5,  /* noise of a user's choice */
   PLLM_PURPOSE_LENGTH = 6,  /* how long a history is */
   PLLM_PURPOSE_PARTICLES = 7, /* the posterior's particles and moves */
-  PLLM_PURPOSE_LEARN = 8    /* where learning across users starts, and its order of users */
+  PLLM_PURPOSE_LEARN = 8,   /* where learning across users starts, and its order of users */
+  PLLM_PURPOSE_FEATURES = 9 /* random directions of text students */
 } PllmPurpose;
 
 /* The block at that address. */
