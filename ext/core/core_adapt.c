@@ -99,7 +99,7 @@ static PllmStatus check_model(const PllmModel *model, const char *names, PllmAda
                      model->dim);
   o->dim = model->dim;
   if (!names) return PLLM_OK;
-  status = pllm_catalogue_names(names, &list, &count, err);
+  status = pllm_catalogue_names("names", names, &list, &count, err);
   if (status == PLLM_OK && count != model->dim)
     status = pllm_fail(err, PLLM_INVALID, "option \"names\" has %zu names, but the model's features have %zu numbers",
                        count, model->dim);

@@ -82,7 +82,8 @@ void pllm_catalogue_names_free(char **names, size_t count) {
   pllm_free(names);
 }
 
-PllmStatus pllm_catalogue_names(const char *json, char ***out, size_t *out_count, PllmError *err) {
+PllmStatus pllm_catalogue_names(const char *option, const char *json, char ***out, size_t *out_count,
+                                PllmError *err) {
   PllmJson *list = NULL;
   const PllmJson *name;
   char **names = NULL;
@@ -91,7 +92,7 @@ PllmStatus pllm_catalogue_names(const char *json, char ***out, size_t *out_count
   if (status != PLLM_OK) return status;
   count = pllm_json_count(list);
   if (pllm_json_type(list) != PLLM_JSON_ARRAY || count == 0)
-    status = pllm_fail(err, PLLM_INVALID, "option \"names\" is %s; an array of texts is required",
+    status = pllm_fail(err, PLLM_INVALID, "option \"%s\" is %s; an array of texts is required", option,
                        pllm_json_type(list) == PLLM_JSON_ARRAY ? "empty" : pllm_json_type_name(list));
   else if (!(names = pllm_alloc_zero(count, sizeof *names)))
     status = pllm_fail_nomem(err);
@@ -99,7 +100,7 @@ PllmStatus pllm_catalogue_names(const char *json, char ***out, size_t *out_count
   for (size_t i = 0; status == PLLM_OK && i < count; i++, name = pllm_json_next(name)) {
     const char *text = pllm_json_text(name);
     if (!text || !*text)
-      status = pllm_fail(err, PLLM_INVALID, "option \"names\" has %s as name %zu; text is required",
+      status = pllm_fail(err, PLLM_INVALID, "option \"%s\" has %s as name %zu; text is required", option,
                          text ? "empty text" : pllm_json_type_name(name), i + 1);
     else if (!(names[i] = pllm_alloc(strlen(text) + 1, 1)))
       status = pllm_fail_nomem(err);

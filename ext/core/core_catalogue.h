@@ -31,8 +31,9 @@ const PllmMethodOption *pllm_catalogue_find(const PllmCatalogue *c, const char *
 PllmStatus pllm_catalogue_parse(const PllmCatalogue *c, PllmForm form, int *method, unsigned mask, PllmOption *list,
                                 size_t n, const char *text, size_t bytes, PllmError *err);
 
-/* An option's JSON value, an array of texts, as names (each and the array pllm_free) into *names and *count. */
-PllmStatus pllm_catalogue_names(const char *json, char ***names, size_t *count, PllmError *err);
+/* The JSON value of the option `option`, an array of texts, as names (each and the array pllm_free) into *names and *count. */
+PllmStatus pllm_catalogue_names(const char *option, const char *json, char ***names, size_t *count,
+                                PllmError *err);
 void pllm_catalogue_names_free(char **names, size_t count);
 
 #endif

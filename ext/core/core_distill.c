@@ -134,7 +134,7 @@ static PllmStatus check_outputs(PllmDistill *d, size_t outputs, PllmError *err) 
     if (outputs > PLLM_MAX_MODELS)
       return pllm_fail(err, PLLM_INVALID, "%zu rewards; at most %d are possible", outputs, PLLM_MAX_MODELS);
     if (d->options.outputs && d->options.n_outputs != outputs)
-      return pllm_fail(err, PLLM_INVALID, "%zu rewards, but option \"rewards\" names %zu", outputs,
+      return pllm_fail(err, PLLM_INVALID, "%zu rewards, but option \"rewards\" has %zu", outputs,
                        d->options.n_outputs);
     d->outputs = outputs;
   }
@@ -154,7 +154,7 @@ PllmStatus pllm_distill_features(PllmDistill *d, const int64_t *prompt_id, const
     if (dim > PLLM_MAX_STUDENT)
       return pllm_fail(err, PLLM_INVALID, "%zu features; a student takes at most %d", dim, PLLM_MAX_STUDENT);
     if (d->options.features && d->options.n_features != dim)
-      return pllm_fail(err, PLLM_INVALID, "%zu features, but option \"features\" names %zu", dim,
+      return pllm_fail(err, PLLM_INVALID, "%zu features, but option \"names\" has %zu", dim,
                        d->options.n_features);
     d->dim = dim;
   }

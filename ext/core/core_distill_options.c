@@ -1,56 +1,15 @@
 /*
 ** core_distill_options.c: what a student is told to be, from JSON and back.
 */
+#include "core_catalogue.h"
 #include "core_distill.h"
 
 #include <string.h>
 
-static void free_names(char **names, size_t count) {
-  for (size_t i = 0; names && i < count; i++) pllm_free(names[i]);
-  pllm_free(names);
-}
-
 void pllm_distill_options_free(PllmDistillOptions *o) {
-  free_names(o->outputs, o->n_outputs);
-  free_names(o->features, o->n_features);
+  pllm_catalogue_names_free(o->outputs, o->n_outputs);
+  pllm_catalogue_names_free(o->features, o->n_features);
   memset(o, 0, sizeof *o);
-}
-
-static PllmStatus copy_name(const PllmJson *item, size_t position, char **names, PllmError *err) {
-  const char *text = pllm_json_text(item);
-  size_t bytes = text ? strlen(text) : 0;
-  if (bytes == 0)
-    return pllm_fail(err, PLLM_INVALID, "element %zu is %s; a name is required", position,
-                     text ? "empty" : pllm_json_type_name(item));
-  for (size_t i = 0; i < position; i++)
-    if (strcmp(names[i], text) == 0)
-      return pllm_fail(err, PLLM_INVALID, "\"%.60s\" stands there twice (elements %zu and %zu)", text, i, position);
-  names[position] = pllm_alloc(bytes + 1, 1);
-  if (!names[position]) return pllm_fail_nomem(err);
-  memcpy(names[position], text, bytes + 1);
-  return PLLM_OK;
-}
-
-/* The JSON text of an array of different names. */
-static PllmStatus read_names(const char *option, const char *text, char ***names, size_t *count, PllmError *err) {
-  PllmJson *json = NULL;
-  PllmStatus status;
-  size_t i = 0;
-  if (!text) return PLLM_OK;
-  status = pllm_json_parse(text, strlen(text), &json, err);
-  if (status == PLLM_OK && (pllm_json_type(json) != PLLM_JSON_ARRAY || pllm_json_count(json) == 0))
-    status = pllm_fail(err, PLLM_INVALID, "%s; an array of names is required",
-                       pllm_json_type(json) == PLLM_JSON_ARRAY ? "an empty array" : pllm_json_type_name(json));
-  if (status == PLLM_OK) {
-    *count = pllm_json_count(json);
-    *names = pllm_alloc_zero(*count, sizeof **names);
-    if (!*names) status = pllm_fail_nomem(err);
-  }
-  for (const PllmJson *item = status == PLLM_OK ? pllm_json_first(json) : NULL; item && status == PLLM_OK;
-       item = pllm_json_next(item))
-    status = copy_name(item, i++, *names, err);
-  pllm_json_free(json);
-  return status == PLLM_INVALID ? pllm_error_prefix(err, "option \"%s\"", option) : status;
 }
 
 PllmStatus pllm_distill_options(int text, const char *json, size_t bytes, PllmDistillOptions *options,
@@ -63,7 +22,7 @@ PllmStatus pllm_distill_options(int text, const char *json, size_t bytes, PllmDi
   PllmOption of_features[] = {
       {.name = "lambda", .kind = PLLM_OPTION_NUMBER, .value = &o.lambda, .min = 1e-12, .max = 1e12},
       {.name = "rewards", .kind = PLLM_OPTION_ANY, .value = &rewards},
-      {.name = "features", .kind = PLLM_OPTION_ANY, .value = &features},
+      {.name = "names", .kind = PLLM_OPTION_ANY, .value = &features},
       {.name = "scale", .kind = PLLM_OPTION_CHOICE, .value = &scaling, .choices = "auto|none|columns"},
       {.name = "type", .kind = PLLM_OPTION_CHOICE, .value = &type, .choices = "f64|f32"},
       {.name = "dim", .kind = PLLM_OPTION_INTEGER, .value = &dim, .min = 1, .max = PLLM_MAX_STUDENT},
@@ -80,8 +39,10 @@ PllmStatus pllm_distill_options(int text, const char *json, size_t bytes, PllmDi
   if (json)
     status = text ? pllm_options_parse(json, bytes, of_text, sizeof of_text / sizeof *of_text, err)
                   : pllm_options_parse(json, bytes, of_features, sizeof of_features / sizeof *of_features, err);
-  if (status == PLLM_OK) status = read_names("rewards", rewards, &o.outputs, &o.n_outputs, err);
-  if (status == PLLM_OK) status = read_names("features", features, &o.features, &o.n_features, err);
+  if (status == PLLM_OK && rewards)
+    status = pllm_catalogue_names("rewards", rewards, &o.outputs, &o.n_outputs, err);
+  if (status == PLLM_OK && features)
+    status = pllm_catalogue_names("names", features, &o.features, &o.n_features, err);
   if (status == PLLM_OK && random % 2 != 0)
     status =
         pllm_fail(err, PLLM_INVALID,

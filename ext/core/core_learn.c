@@ -113,7 +113,7 @@ static PllmStatus resolve(PllmForm form, const char *text, size_t bytes, int as,
   o.rank = (size_t)rank;
   o.iterations = (uint32_t)iterations;
   o.batch = (size_t)batch;
-  if (status == PLLM_OK && names) status = pllm_catalogue_names(names, &o.names, &o.n_names, err);
+  if (status == PLLM_OK && names) status = pllm_catalogue_names("names", names, &o.names, &o.n_names, err);
   pllm_free(names);
   if (status == PLLM_OK && text) {
     o.text = pllm_alloc(bytes + 1, 1);

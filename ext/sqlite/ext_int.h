@@ -88,6 +88,7 @@ int pllm_ext_init_evaluate(PllmConn *conn, char **error);
 int pllm_ext_init_users(PllmConn *conn, char **error);
 int pllm_ext_init_text(PllmConn *conn, char **error);
 int pllm_ext_init_analysis(PllmConn *conn, char **error);
+int pllm_ext_init_distill(PllmConn *conn, char **error);
 int pllm_ext_init_model(PllmConn *conn, char **error);
 int pllm_ext_init_learn(PllmConn *conn, char **error);
 int pllm_ext_init_model_tables(PllmConn *conn, char **error);

@@ -49,6 +49,7 @@ PLLM_EXPORT int sqlite3_personalllm_init(sqlite3 *db, char **error, const sqlite
       pllm_ext_init_users,
       pllm_ext_init_text,
       pllm_ext_init_analysis,
+      pllm_ext_init_distill,
       pllm_ext_init_model,
       pllm_ext_init_learn,
       pllm_ext_init_model_tables,

@@ -7,6 +7,7 @@
 **         (what it was learned from), objective (null where the kind has none), iterations, converged, sections
 **         ({name, rows, columns}), bytes and checksum (hexadecimal).
 **     M2  NULL gives NULL.  Anything but a whole, unaltered model of a version that is known is an error.
+**     M3  Students also have fit: for each reward model {name, lambda, freedom, r2, r2_cv} (fn_distill.c).
 **
 **   SELECT model_info(model) ->> '$.objective' FROM models;
 **
@@ -49,6 +50,30 @@ static void add_sections(sqlite3_str *out, const PllmModel *m) {
   }
 }
 
+static void add_number(sqlite3_str *out, const char *name, double x) {
+  char number[32];
+  pllm_number_text(x, number);
+  sqlite3_str_appendf(out, ",\"%s\":%s", name, number);
+}
+
+/* M3 */
+static void add_fit(sqlite3_str *out, const PllmModel *m) {
+  static const char *const columns[] = {"lambda", "freedom", "r2", "r2_cv"};
+  const PllmSection *fit = pllm_model_section(m, "fit");
+  if (!fit || fit->columns != 4) return;
+  sqlite3_str_appendall(out, ",\"fit\":");
+  for (size_t i = 0; i < fit->rows; i++) {
+    sqlite3_str_appendall(out, i ? ",{\"name\":" : "[{\"name\":");
+    if (m->outputs)
+      add_string(out, m->outputs[i]);
+    else
+      sqlite3_str_appendall(out, "null");
+    for (size_t k = 0; k < 4; k++) add_number(out, columns[k], fit->numbers[4 * i + k]);
+    sqlite3_str_appendchar(out, 1, '}');
+  }
+  sqlite3_str_appendchar(out, 1, ']');
+}
+
 static void info(sqlite3_context *context, int argc, sqlite3_value **argv) {
   const PllmExtModel *opened;
   const PllmModel *m;
@@ -76,7 +101,9 @@ static void info(sqlite3_context *context, int argc, sqlite3_value **argv) {
   sqlite3_str_appendf(out, ",\"iterations\":%u,\"converged\":%s,\"sections\":[", m->iterations,
                       m->flags & PLLM_MODEL_CONVERGED ? "true" : "false");
   add_sections(out, m);
-  sqlite3_str_appendf(out, "],\"bytes\":%llu,\"checksum\":\"%016llx\"}", (sqlite3_uint64)opened->bytes,
+  sqlite3_str_appendchar(out, 1, ']');
+  add_fit(out, m);
+  sqlite3_str_appendf(out, ",\"bytes\":%llu,\"checksum\":\"%016llx\"}", (sqlite3_uint64)opened->bytes,
                       opened->checksum);
   bytes = sqlite3_str_length(out);
   text = sqlite3_str_finish(out);

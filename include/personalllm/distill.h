@@ -52,7 +52,8 @@ typedef struct PllmDistillOptions {
 ** array of different texts, for an odd `random`.
 **   both       lambda   > 0 (default: by cross-validation)
 **              rewards  array of the reward models' names
-**   features   type     'f64' | 'f32'; dim; scale 'auto' (default) | 'none' | 'columns'; features array of names
+**   features   type     'f64' | 'f32'; dim; scale 'auto' (default) | 'none' | 'columns';
+**              names    array of the features' names
 **   text       random   number of random features, even, 0..8192 (8192)
 **              hashed   number of hashed features of words, 0..32768 (32768)
 **              exact_rows  1..16384 (6144): up to so many rows are fitted exactly; with more, at most 2,048 random

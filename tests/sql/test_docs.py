@@ -29,6 +29,8 @@ KNOWN_OPTIONS = {
     "adapt_user_choices": f"SELECT adapt_user_choices(1, '[1]', 'best', {UNKNOWN})",
     "adapt_user_ratings": f"SELECT adapt_user_ratings('[1]', 2, {UNKNOWN})",
     "chat_request": f"SELECT chat_request('x', 'y', {UNKNOWN})",
+    "distill_rewards": f"SELECT distill_rewards('[1]', '[1]', {UNKNOWN})",
+    "distill_text": f"SELECT distill_text('x', 'y', '[1]', {UNKNOWN})",
     "fit_logistic": f"SELECT fit_logistic(1, '[1]', {UNKNOWN})",
     "icl_prompt": f"SELECT icl_prompt('x', 1, 'y', 'z', 'z', {UNKNOWN})",
     "learn_users": f"SELECT learn_users(1, '[1]', '[2]', {UNKNOWN})",
