@@ -21,10 +21,10 @@ RESULTS = os.path.join(WORK, "results.db")
 
 
 def jobs(names):
-    """The job modules asked for, in order."""
+    """The job modules asked for, in the order asked for."""
     folders = sorted(glob.glob(os.path.join(BENCH, "j[0-9]*_*")))
-    chosen = [f for f in folders if not names or any(os.path.basename(f).startswith(n) for n in names)]
-    if not chosen:
+    chosen = [f for n in names for f in folders if os.path.basename(f).startswith(n)] if names else folders
+    if len(chosen) < len(names):
         sys.exit(f"no such job; jobs: {', '.join(os.path.basename(f) for f in folders)}")
     for folder in chosen:
         path = os.path.join(folder, "job.py")

@@ -12,7 +12,7 @@
 
 enum { MAX_THREADS = 256 };
 
-static void die(const char *what, const char *which) {
+__attribute__((noreturn)) static void die(const char *what, const char *which) {
   fprintf(stderr, "%s: %s\n", what, which);
   exit(1);
 }
@@ -38,7 +38,7 @@ void *allocate(size_t bytes) {
 
 void *load_file(const char *path, size_t *bytes) {
   FILE *in = fopen(path, "rb");
-  long end;
+  long end = -1;
   void *p;
   if (!in || fseek(in, 0, SEEK_END) != 0 || (end = ftell(in)) < 0) die("cannot read", path);
   rewind(in);

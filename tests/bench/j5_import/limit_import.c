@@ -20,7 +20,7 @@ typedef struct Import {
   double lines, scores;
 } Import;
 
-static void die(const char *what, const char *which) {
+__attribute__((noreturn)) static void die(const char *what, const char *which) {
   fprintf(stderr, "%s: %s\n", what, which);
   exit(1);
 }
