@@ -130,3 +130,88 @@ def lore_user(d, V, seed, iterations, rate, temperature):
         gw = -(z.T @ sigma(-(z @ w))) / len(d)
         a = adam.step(a, w * (gw - w @ gw), rate)
     return V @ softmax(a) / temperature
+
+
+# ---- PReF ----
+
+def svd_objective(B, L, d, penalty):
+    """B [dim, rank], L [users, rank], d scaled; mean over pairs of the loss plus the penalty on mean norms, with gradients."""
+    n = sum(len(x) for x in d)
+    value, gB, gL = 0., np.zeros_like(B), np.zeros_like(L)
+    for u, x in enumerate(d):
+        phi = x @ B
+        s = phi @ L[u]
+        norm = np.sqrt((phi**2).sum(1) + 1e-12)
+        value += (np.logaddexp(0, -s).sum() + penalty * norm.sum()) / n
+        g = -sigma(-s) / n
+        gL[u] += phi.T @ g
+        gB += x.T @ (np.outer(g, L[u]) + penalty / n * phi / norm[:, None])
+    norm = np.sqrt((L**2).sum(1) + 1e-12)
+    return value + penalty * norm.mean(), gB, gL + penalty / len(d) * L / norm[:, None]
+
+
+def svd_user(d, basis, start, iterations, rate):
+    """Gradient descent on the mean loss; basis [rank, dim] in the features' units."""
+    l, z = start.copy(), d @ basis.T
+    for _ in range(iterations):
+        l = l + rate * z.T @ sigma(-(z @ l)) / len(z)
+    return l @ basis
+
+
+# ---- meta reward modelling ----
+
+def philox_shuffle(seed, stream, epoch, items):
+    items = list(items)
+    for i in range(len(items) - 1, 0, -1):
+        b = philox((i, 0, stream, epoch), (seed, 8))
+        j = ((b[0] | b[1] << 32) * (i + 1)) >> 64
+        items[i], items[j] = items[j], items[i]
+    return items
+
+
+def maml_inner(B, theta, d, inner_rate):
+    """theta after one Adam step from zero moments on the mean loss of pairs d."""
+    p = softmax(theta)
+    z = d @ B
+    gp = -(z.T @ sigma(-(z @ p))) / len(d)
+    g = p * (gp - p @ gp)
+    return theta - inner_rate * g / (np.abs(g) + 1e-8)
+
+
+def maml_losses(B, theta, batch, inner_rate):
+    """batch: [(support, query)] of scaled differences; the query loss of each user."""
+    return np.array([np.logaddexp(0, -(q @ B @ softmax(maml_inner(B, theta, s, inner_rate)))).mean() for s, q in batch])
+
+
+def maml_robust(losses, rho, gamma, tau=None):
+    tau = np.quantile(losses, 1 - rho) if tau is None else tau
+    part = sigma((losses - tau) / gamma) if gamma > 0 else (losses > tau) | ((losses == tau) & ~(losses > tau).any())
+    return (part * losses).sum()
+
+
+def maml_batches(sizes, seed, batch, query, steps):
+    """Which users and which of their pairs each outer step uses: [(user, support, query)]."""
+    out, epoch, at = [], 0, len(sizes)
+    order, pairs = list(range(len(sizes))), [list(range(n)) for n in sizes]
+    for _ in range(steps):
+        if at >= len(sizes):
+            order, at = philox_shuffle(seed, 3, epoch, order), 0
+            pairs = [philox_shuffle(seed, 4 + u, epoch, x) for u, x in enumerate(pairs)]
+            epoch += 1
+        step = []
+        for u in order[at:at + batch]:
+            n = sizes[u]
+            tested = min(max(int(query * n + .5), 1), max(n - 1, 1))
+            step.append((u, pairs[u][tested:] if n > 1 else pairs[u], pairs[u][:tested]))
+        at += batch
+        out.append(step)
+    return out
+
+
+def maml_user(d, basis, theta, iterations, rate):
+    adam, z = Adam(theta), d @ basis.T
+    for _ in range(iterations):
+        p = softmax(theta)
+        gp = -(z.T @ sigma(-(z @ p))) / len(z)
+        theta = adam.step(theta, p * (gp - p @ gp), rate)
+    return softmax(theta) @ basis

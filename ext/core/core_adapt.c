@@ -17,7 +17,9 @@
 #define UNIFORM (1u << PLLM_METHOD_UNIFORM)
 #define NEIGHBORS (1u << PLLM_METHOD_NEIGHBORS)
 #define LORE (1u << PLLM_METHOD_LORE)
-#define ALL (POSTERIOR | BRADLEY_TERRY | SUM | UNIFORM | NEIGHBORS | LORE)
+#define SVD (1u << PLLM_METHOD_SVD)
+#define MAML (1u << PLLM_METHOD_MAML)
+#define ALL (POSTERIOR | BRADLEY_TERRY | SUM | UNIFORM | NEIGHBORS | LORE | SVD | MAML)
 
 /* In the order of PllmMethod. */
 static const PllmMethodInfo methods[] = {
@@ -33,11 +35,15 @@ static const PllmMethodInfo methods[] = {
      "historical users, weighed by how well they explain the feedback"},
     {"lore", PLLM_METHOD_LORE, PREFERENCES, "rewards, embeddings", "lore",
      "a mixture of the base rewards that historical users share"},
+    {"svd", PLLM_METHOD_SVD, PREFERENCES, "rewards, embeddings", "svd",
+     "a signed combination of the base rewards that historical users share"},
+    {"maml", PLLM_METHOD_MAML, PREFERENCES, "rewards, embeddings", "maml",
+     "a few steps from the start that historical users share"},
 };
 
 static const PllmMethodOption known[] = {
     {"method", ALL, ALL_FORMS, 
-     "posterior | bradley_terry | sum | uniform | neighbors | lore; null: posterior, or what goes with the model",
+     "posterior | bradley_terry | sum | uniform | neighbors | lore | svd | maml; null: posterior, or what goes with the model",
      "\"posterior\""},
     {"type", ALL, ALL_FORMS, "f64 | f32: what feature BLOBs are", "null"},
     {"dim", ALL, ALL_FORMS,
@@ -53,9 +59,13 @@ static const PllmMethodOption known[] = {
     {"seed", LORE, PREFERENCES, "a whole number from 0 to 4294967295: of the random start", "0"},
     {"iterations", LORE, PREFERENCES, "a whole number from 0 to 1000000: steps", "500"},
     {"rate", LORE, PREFERENCES, "a number from 1e-9 to 1000: of Adam", "0.1"},
+    {"iterations", SVD, PREFERENCES, "a whole number from 0 to 1000000: steps", "5000"},
+    {"rate", SVD, PREFERENCES, "a number from 1e-9 to 1000: of gradient descent", "0.01"},
+    {"iterations", MAML, PREFERENCES, "a whole number from 0 to 1000000: steps", "5"},
+    {"rate", MAML, PREFERENCES, "a number from 1e-9 to 1000: of Adam", "0.001"},
     {"temperature", NEIGHBORS, PREFERENCES,
      "a number from 1e-6 to 1e6: low ones trust the best explanations alone", "0.07"},
-    {"pairs", BRADLEY_TERRY | NEIGHBORS | LORE, 1u << PLLM_CHOICES,
+    {"pairs", BRADLEY_TERRY | NEIGHBORS | LORE | SVD | MAML, 1u << PLLM_CHOICES,
      "given | implied: best over worst, or all pairs a set implies", "\"given\""},
     {"names", ALL, ALL_FORMS,
      "an array of texts: what the features are called, to be compared with the model's", "null"},
@@ -81,6 +91,8 @@ static int method_of(PllmModelKind kind) {
   case PLLM_MODEL_POOLED: return PLLM_METHOD_BRADLEY_TERRY;
   case PLLM_MODEL_NEIGHBORS: return PLLM_METHOD_NEIGHBORS;
   case PLLM_MODEL_LORE: return PLLM_METHOD_LORE;
+  case PLLM_MODEL_SVD: return PLLM_METHOD_SVD;
+  case PLLM_MODEL_MAML: return PLLM_METHOD_MAML;
   default: return -1;
   }
 }
@@ -311,6 +323,8 @@ static PllmStatus estimate(const PllmAdapter *a, const PllmAdaptOptions *o, cons
     break;
   case PLLM_METHOD_NEIGHBORS: pllm_apply_neighbors(o, &evidence, rest, stop, w); break;
   case PLLM_METHOD_LORE: pllm_apply_lore(o, &evidence, rest, stop, w); break;
+  case PLLM_METHOD_SVD: pllm_apply_svd(o, &evidence, rest, stop, w); break;
+  case PLLM_METHOD_MAML: pllm_apply_maml(o, &evidence, rest, stop, w); break;
   case PLLM_METHOD_SUM: pllm_sum_fit(&evidence, w); break;
   case PLLM_METHOD_UNIFORM:
     for (size_t b = 0; b < dim; b++) w[b] = 1 / (double)dim;

@@ -20,6 +20,14 @@ void pllm_apply_neighbors(const PllmAdaptOptions *options, const PllmEvidence *e
 void pllm_apply_lore(const PllmAdaptOptions *options, const PllmEvidence *evidence, char *memory,
                      const PllmStop *stop, double *w);
 
+/* core_learn_svd.c: a signed combination of base rewards. */
+void pllm_apply_svd(const PllmAdaptOptions *options, const PllmEvidence *evidence, char *memory, const PllmStop *stop,
+                    double *w);
+
+/* core_learn_maml.c: a few steps from the common start. */
+void pllm_apply_maml(const PllmAdaptOptions *options, const PllmEvidence *evidence, char *memory, const PllmStop *stop,
+                     double *w);
+
 /* Memory for one user with `rows` rows (those of pllm_evidence_build). */
 size_t pllm_apply_bytes(const PllmAdaptOptions *options, size_t rows, size_t dim);
 

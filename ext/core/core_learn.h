@@ -41,6 +41,9 @@ double pllm_logistic_loss(double s, double *slope);
 /* out[k] = exp(in[k]) / sum exp(in) */
 void pllm_softmax(const double *in, size_t count, double *out);
 
+/* The gradient by a from the one by w = softmax(a); they may be one array. */
+void pllm_softmax_gradient(const double *w, const double *by_w, size_t count, double *by_a);
+
 /* Adam (Kingma and Ba 2015) with betas .9 and .999 and epsilon 1e-8: one step of all x[count]. */
 typedef struct PllmAdam {
   size_t count;

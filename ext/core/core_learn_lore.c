@@ -20,13 +20,6 @@
 #include <math.h>
 #include <string.h>
 
-/* gradient by a, from the gradient by w = softmax(a) */
-static void softmax_gradient(const double *w, const double *by_w, size_t k, double *by_a) {
-  double mean = 0;
-  for (size_t c = 0; c < k; c++) mean += w[c] * by_w[c];
-  for (size_t c = 0; c < k; c++) by_a[c] = w[c] * (by_w[c] - mean);
-}
-
 /* ---- a new user ---- */
 
 enum { POLL_STEPS = 16 };
@@ -55,7 +48,7 @@ void pllm_apply_lore(const PllmAdaptOptions *o, const PllmEvidence *v, char *mem
     if (i % POLL_STEPS == 0 && pllm_stopped(stop)) return;
     pllm_softmax(a, k, w);
     pllm_duels_loss(&d, w, by_w);
-    softmax_gradient(w, by_w, k, by_a);
+    pllm_softmax_gradient(w, by_w, k, by_a);
     pllm_adam_step(&adam, o->rate, by_a, a);
   }
   pllm_softmax(a, k, w);
@@ -113,7 +106,7 @@ static PllmStatus pass(Lore *l, double *objective, double *norm, PllmError *err)
   if (status != PLLM_OK) return status;
   for (size_t u = 0; u < users; u++) {
     double *gradient = l->loss.w_gradient + u * k;
-    softmax_gradient(l->w + u * k, gradient, k, gradient);
+    pllm_softmax_gradient(l->w + u * k, gradient, k, gradient);
     for (size_t c = 0; c < k; c++) sum += gradient[c] * gradient[c];
   }
   for (size_t i = 0; i < dim * k; i++) {

@@ -36,6 +36,12 @@ void pllm_softmax(const double *in, size_t count, double *out) {
   for (size_t k = 0; k < count; k++) out[k] /= sum;
 }
 
+void pllm_softmax_gradient(const double *w, const double *by_w, size_t count, double *by_a) {
+  double mean = 0;
+  for (size_t k = 0; k < count; k++) mean += w[k] * by_w[k];
+  for (size_t k = 0; k < count; k++) by_a[k] = w[k] * (by_w[k] - mean);
+}
+
 /* ---- Adam ---- */
 
 PllmStatus pllm_adam_new(PllmAdam *a, size_t count, PllmError *err) {

@@ -120,6 +120,60 @@ for f32, users, shown, dim in ((False, 25, 6, 5), (True, 12, 4, 33)):
         close(adapted(blob, ids[4], iterations=60, seed=9), ref.lore_user(d[4], V, 9, 60, .1, temperature), 1e-6, what + "lore: a new user, 60 steps of Adam from the seed", absolute=1e-8)
         close(adapted(blob, ids[4]), ref.lore_user(d[4], V, 0, 500, .1, temperature), 1e-6, what + "lore: by default 500 steps of rate .1", absolute=1e-8)
 
+    # ---- PReF ----
+    B, L = rng.standard_normal((dim, 2)), rng.standard_normal((users, 2))
+    _, gB, gL = ref.svd_objective(B, L, z, .1)
+    gradient_check(lambda B: ref.svd_objective(B, L, z, .1)[0], B, gB, what + "the reference's PReF gradient by B")
+    gradient_check(lambda L: ref.svd_objective(B, L, z, .1)[0], L, gL, what + "the reference's PReF gradient by users")
+    for penalty in (.02, .1):
+        blob, m = model("svd", rank=2, penalty=penalty, iterations=3000, **type_)
+        basis, mean = m["sections"]["basis"], m["sections"]["mixture"][0]
+        ends = []
+        for trial in range(8):  # not convex: the best of several starts
+            x0 = np.random.RandomState(trial).standard_normal((dim + users) * 2) * .3
+            split = lambda x: (x[:2 * dim].reshape(dim, 2), x[2 * dim:].reshape(users, 2))
+            def f(x):
+                v, gB, gL = ref.svd_objective(*split(x), z, penalty)
+                return v, np.concatenate([gB.ravel(), gL.ravel()])
+            ends.append(minimize(f, x0, jac=True, method="L-BFGS-B", options=dict(maxiter=2000)).fun)
+        ok(m["objective"] < np.median(ends) + 2e-3, what + f"svd, penalty {penalty}: the objective {m['objective']:.5f} is as low as where half of scipy's random starts end, {np.sort(ends).round(5)}")
+        history = m["sections"]["history"]
+        ok(np.all(np.diff(history[:, 0]) <= 0), what + "svd: the objective falls")
+        close(m["sections"]["weights"][0], mean @ basis, 1e-9, what + "svd: the weights are the mean user's", absolute=1e-12)
+        close(adapted(blob, ids[4]), ref.svd_user(d[4], basis, mean, 5000, .01), 1e-7, what + "svd: a new user, 5000 steps of gradient descent", absolute=1e-9)
+        close(adapted(blob, ids[4], iterations=7, rate=.3), ref.svd_user(d[4], basis, mean, 7, .3), 1e-9, what + "svd: seven steps", absolute=1e-11)
+    # the objective that is reported is that of what is stored, for the users as they are stored in it: one user's worth
+    m0 = model("svd", rank=2, penalty=.1, iterations=0, **type_)[1]
+    ok(m0["objective"] < np.log(2) + .1 * 3 and len(m0["sections"]["history"]) == 0, what + f"svd: the completed matrix is a start worth having ({m0['objective']:.3f})")
+
+    # ---- meta reward modelling: one outer step tells the gradient, as Adam's first is its sign; two, its size ----
+    K, sizes = 3, [len(x) for x in d]
+    ordered = [np.array([c - r for v, c, r in sorted(rows, key=lambda row: (row[0], tuple(row[1]), tuple(row[2]))) if v == u]) for u in ids]
+    for gamma, inner in ((.5, .3), (0, .3), (.5, .001)):
+        options = dict(rank=K, seed=4, batch=5, query=.6, rho=.4, gamma=gamma, inner_rate=inner, rate=.01, feature_scale=.7)
+        _, m = model("maml", iterations=1, **options, **type_)
+        B0 = ref.normals(4, 0, dim * K).reshape(dim, K) / np.sqrt(dim)
+        steps = ref.maml_batches(sizes, 4, 5, .6, 1)
+        batch = [(.7 * s * ordered[u][i], .7 * s * ordered[u][j]) for u, i, j in steps[0]]
+        losses = ref.maml_losses(B0, np.zeros(K), batch, inner)
+        close(m["sections"]["history"][0, 0], ref.maml_robust(losses, .4, gamma) / len(batch), 1e-9, what + f"maml, gamma {gamma}: the robust objective of the first batch")
+        tau = np.quantile(losses, .6)
+        f = lambda x: ref.maml_robust(ref.maml_losses(x[:dim * K].reshape(dim, K), x[dim * K:], batch, inner), .4, gamma, tau)
+        x0, h = np.concatenate([B0.ravel(), np.zeros(K)]), 1e-6
+        g = np.array([(f(x0 + h * e) - f(x0 - h * e)) / (2 * h) for e in np.eye(len(x0))])
+        close(m["sections"]["history"][0, 1], np.linalg.norm(g), 1e-3, what + f"maml, gamma {gamma}, inner rate {inner}: the gradient's norm, by differences")
+        moved = m["sections"]["basis"].T / (.7 * s) - B0
+        big = np.abs(g[:dim * K]) > 1e-3 * np.abs(g).max()
+        close(moved.ravel()[big], -.01 * np.sign(g[:dim * K][big]), 1e-3, what + f"maml, gamma {gamma}: the first step goes against every slope")
+        close(m["sections"]["theta"][0], -.01 * np.sign(g[dim * K:]), 1e-3, what + f"maml, gamma {gamma}: and against theta's")
+    blob, m = model("maml", rank=K, seed=4, batch=5, iterations=60, rate=.02, **type_)
+    basis, theta = m["sections"]["basis"], m["sections"]["theta"][0]
+    history = m["sections"]["history"][:, 0]
+    ok(history[-10:].mean() < history[:10].mean(), what + "maml: the objective falls", history)
+    close(m["sections"]["weights"][0], ref.softmax(theta) @ basis, 1e-9, what + "maml: the weights are those of the start", absolute=1e-12)
+    close(adapted(blob, ids[4]), ref.maml_user(d[4], basis, theta, 5, .001), 1e-9, what + "maml: a new user, five steps of Adam", absolute=1e-11)
+    close(adapted(blob, ids[4], iterations=40, rate=.2), ref.maml_user(d[4], basis, theta, 40, .2), 1e-7, what + "maml: forty large steps", absolute=1e-9)
+
 # ---- choice sets: the pairs that they stand for ----
 rng = np.random.RandomState(3)
 sets, given, implied = [], [], []
