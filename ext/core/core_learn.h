@@ -44,6 +44,9 @@ void pllm_softmax(const double *in, size_t count, double *out);
 /* The gradient by a from the one by w = softmax(a); they may be one array. */
 void pllm_softmax_gradient(const double *w, const double *by_w, size_t count, double *by_a);
 
+/* core_learn_neighbors.c: the mean of profiles[users][dim] into weights[dim], users in order. */
+void pllm_mean_profile(const double *profiles, size_t users, size_t dim, double *weights);
+
 /* Adam (Kingma and Ba 2015) with betas .9 and .999 and epsilon 1e-8: one step of all x[count]. */
 typedef struct PllmAdam {
   size_t count;

@@ -18,8 +18,18 @@
 #include "core_fit.h"
 #include "core_learn.h"
 #include "core_math.h"
+#include "core_model.h"
 
 #include <string.h>
+
+PllmStatus pllm_neighbors_check(const PllmModel *m, PllmError *err) {
+  const double *users = pllm_model_numbers(m, "users");
+  if (m->rank == 0) return pllm_fail(err, PLLM_INVALID, "it has no users");
+  for (size_t i = 0; i < 2 * m->rank; i++)
+    if (!(users[i] >= 0 && users[i] <= UINT32_MAX && users[i] == floor(users[i])))
+      return pllm_fail(err, PLLM_INVALID, "user %zu has no whole number as id", i / 2 + 1);
+  return PLLM_OK;
+}
 
 /* ---- a new user ---- */
 
@@ -100,8 +110,7 @@ static PllmStatus find_profiles(Profiling *p, PllmError *err) {
   return status == PLLM_OK && atomic_load(&p->stop) ? pllm_fail(err, PLLM_INTERRUPTED, "interrupted") : status;
 }
 
-/* The mean profile, users in order. */
-static void find_mean(const double *profiles, size_t users, size_t dim, double *weights) {
+void pllm_mean_profile(const double *profiles, size_t users, size_t dim, double *weights) {
   memset(weights, 0, dim * sizeof *weights);
   for (size_t u = 0; u < users; u++)
     for (size_t b = 0; b < dim; b++) weights[b] += profiles[u * dim + b] / (double)users;
@@ -129,7 +138,7 @@ static PllmStatus fill(const Profiling *p, PllmModel *m, PllmError *err) {
     users[2 * at + 1] = (double)(id & 0xFFFFFFFFu);
     memcpy(profiles + at++ * c->dim, p->profiles + u * c->dim, c->dim * sizeof *profiles);
   }
-  find_mean(profiles, m->rank, c->dim, weights);
+  pllm_mean_profile(profiles, m->rank, c->dim, weights);
   return PLLM_OK;
 }
 

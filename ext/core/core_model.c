@@ -257,5 +257,6 @@ PllmStatus pllm_model_check(const PllmModel *m, PllmError *err) {
   pllm_json_free(json);
   if (status == PLLM_OK) status = check_sections(m, err);
   if (status == PLLM_OK && m->kind == PLLM_MODEL_PRIOR) status = pllm_prior_check(m, err);
+  if (status == PLLM_OK && m->kind == PLLM_MODEL_NEIGHBORS) status = pllm_neighbors_check(m, err);
   return status;
 }

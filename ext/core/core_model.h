@@ -19,5 +19,6 @@ PllmStatus pllm_core_names_copy(char ***names, size_t expected, const PllmText *
 
 /* What the numbers of a kind must be, beyond finite: core_learn_prior.c. */
 PllmStatus pllm_prior_check(const PllmModel *model, PllmError *err);
+PllmStatus pllm_neighbors_check(const PllmModel *model, PllmError *err); /* core_learn_neighbors.c */
 
 #endif

@@ -11,7 +11,14 @@
 **
 **   SELECT model_info(model) ->> '$.objective' FROM models;
 **
-** O(bytes of the model).
+**   merge_models(model) -> model
+**     M3  An aggregate: the model of the users of all models together, to the byte what learning from all their rows
+**         gives.
+**         Only kind neighbors merges exactly.  NULL models are skipped; none, or only such, give NULL.
+**
+**   SELECT merge_models(model) FROM models_by_month;
+**
+** O(bytes of the models).
 */
 #include "ext_int.h"
 
@@ -113,9 +120,79 @@ static void info(sqlite3_context *context, int argc, sqlite3_value **argv) {
     sqlite3_result_error_nomem(context);
 }
 
+/* ---- merge_models ---- */
+
+/* SQLite zeroes it; final frees what it owns. */
+typedef struct Merging {
+  int failed;
+  sqlite3_int64 steps;
+  PllmExtModel **models; /* owned, and a reference to each */
+  size_t count, room;
+} Merging;
+
+static void merging_free(Merging *g) {
+  for (size_t i = 0; i < g->count; i++) pllm_ext_model_close(g->models[i]);
+  pllm_free(g->models);
+  g->models = NULL;
+  g->count = g->room = 0;
+}
+
+static PllmStatus merging_add(PllmConn *conn, Merging *g, sqlite3_value *value, PllmError *err) {
+  PllmStatus status;
+  if (g->count == g->room) {
+    size_t room = g->room ? 2 * g->room : 8;
+    PllmExtModel **models = pllm_resize(g->models, room, sizeof *models);
+    if (!models) return pllm_fail_nomem(err);
+    g->models = models;
+    g->room = room;
+  }
+  status = pllm_ext_model_open(conn, value, &g->models[g->count], err);
+  if (status == PLLM_OK) g->count++;
+  return status;
+}
+
+static void merge_step(sqlite3_context *context, int argc, sqlite3_value **argv) {
+  Merging *g = sqlite3_aggregate_context(context, sizeof *g);
+  PllmError err;
+  (void)argc;
+  if (!g) {
+    sqlite3_result_error_nomem(context);
+    return;
+  }
+  g->steps++;
+  if (g->failed || sqlite3_value_type(argv[0]) == SQLITE_NULL) return;
+  if (merging_add(sqlite3_user_data(context), g, argv[0], &err) == PLLM_OK) return;
+  merging_free(g);
+  g->failed = 1;
+  pllm_error_prefix(&err, "row %lld of its group: argument 1 (model)", g->steps);
+  pllm_ext_result_error(context, "merge_models", &err);
+}
+
+static void merge_final(sqlite3_context *context) {
+  Merging *g = sqlite3_aggregate_context(context, 0);
+  const PllmModel **models;
+  PllmModel *merged = NULL;
+  PllmError err;
+  PllmStatus status;
+  if (!g) return;
+  if (g->count > 0) {
+    models = pllm_alloc(g->count, sizeof *models);
+    for (size_t i = 0; models && i < g->count; i++) models[i] = g->models[i]->model;
+    status = models ? pllm_model_merge(models, g->count, &merged, &err) : pllm_fail_nomem(&err);
+    if (status == PLLM_OK)
+      pllm_ext_result_model(context, "merge_models", merged);
+    else
+      pllm_ext_result_error(context, "merge_models", &err);
+    pllm_model_free(merged);
+    pllm_free(models);
+  }
+  merging_free(g);
+}
+
 int pllm_ext_init_model(PllmConn *conn, char **error) {
   static const PllmFunction functions[] = {
       {.name = "model_info", .args = 1, .flags = PLLM_PURE, .scalar = info},
+      {.name = "merge_models", .args = 1, .flags = PLLM_PURE, .step = merge_step, .final = merge_final},
   };
   return pllm_ext_functions(conn, functions, (int)(sizeof functions / sizeof *functions), error);
 }

@@ -77,6 +77,14 @@ size_t pllm_crowd_dim(const PllmCrowd *crowd);
 PllmStatus pllm_learn(PllmCrowd *crowd, const PllmLearnOptions *options, const PllmRun *run, PllmModel **model,
                       PllmError *err);
 
+/*
+** The model of the users of models[count] (at least one) together: to the byte what learning from all their rows
+** would give. Only kind neighbors merges, whose users are learned each alone: pllm_model_merges.  PLLM_INVALID names
+** the first model of another kind, dimension, options or names, and a user who is in two.  O(users (models + dim)).
+*/
+int pllm_model_merges(PllmModelKind kind);
+PllmStatus pllm_model_merge(const PllmModel *const *models, size_t count, PllmModel **model, PllmError *err);
+
 #ifdef __cplusplus
 }
 #endif

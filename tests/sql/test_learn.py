@@ -139,6 +139,31 @@ fails(db, "SELECT * FROM persona_adapt('pairs', ?)", "persona_adapt: argument 2 
 windows = db.execute("SELECT adapt_user(chosen, rejected, ?) OVER (PARTITION BY user_id ORDER BY chosen ROWS 1 PRECEDING) FROM pairs", (blob,)).fetchall()
 ok(len(windows) == len(pairs) and all(w for w, in windows), "a model in a window")
 
+# ---- merge_models (M3) ----
+db.execute("CREATE TABLE parts(part, model)")
+for name, where in (("even", "user_id % 2 = 0"), ("odd", "user_id % 2 = 1 AND user_id < 9"), ("rest", "user_id % 2 = 1 AND user_id >= 9")):
+    db.execute("INSERT INTO parts VALUES (?, ?)", (name, learn("pairs", "neighbors", f"WHERE {where}")))
+for order in ("part", "part DESC", "length(model)"):
+    eq(db.execute(f"SELECT merge_models(model) FROM (SELECT * FROM parts ORDER BY {order})").fetchone()[0], models["pairs", "neighbors"], f"M3 by {order}: merged models are, to the byte, the model of all rows")
+eq(db.execute("SELECT merge_models(model) FROM (SELECT * FROM parts WHERE part = 'even' UNION ALL SELECT 'x', NULL)").fetchone(), db.execute("SELECT model FROM parts WHERE part = 'even'").fetchone(), "M3 one model and a NULL")
+eq(db.execute("SELECT merge_models(model) FROM parts WHERE 0").fetchone(), (None,), "M3 no rows give NULL")
+eq(db.execute("SELECT merge_models(NULL) FROM parts").fetchone(), (None,), "M3 only NULLs give NULL")
+negative = db.execute("SELECT merge_models(m) FROM (SELECT learn_users(-1, chosen, rejected, '{\"method\":\"neighbors\"}') m FROM pairs UNION ALL SELECT model FROM parts)").fetchone()[0]
+eq([int(h) for h, _ in decode(negative)["sections"]["users"]][:2], [2**32 - 1, 0], "M3 negative ids come first")
+G = "merge_models: "
+fails(db, "SELECT merge_models(model) FROM (SELECT model FROM parts UNION ALL SELECT model FROM parts WHERE part = 'odd')", G + "user 1 is in several of the models; each must be in one")
+for method in METHODS:
+    if method != "neighbors":
+        fails(db, "SELECT merge_models(m) FROM (SELECT ? AS m UNION ALL SELECT ?)", G + f"model 1: a model of kind {method} is one fit over all its users and does not merge exactly; only neighbors does", args=(models["pairs", method],) * 2)
+even, = db.execute("SELECT model FROM parts WHERE part = 'even'").fetchone()
+for other, message in ((learn("pairs", "neighbors", "WHERE user_id = 1", **{"lambda": 2}), 'model 2: options {"method":"neighbors","lambda":2}, but those of the first are {"method":"neighbors","lambda":1}'),
+                       (learn("pairs", "neighbors", "WHERE user_id = 1", names=list("abcd")), "model 2: features have names, unlike those of the first"),
+                       (db.execute("SELECT learn_users(1, '[1,2]', '[2,1]', '{\"method\":\"neighbors\"}')").fetchone()[0], "model 2: features of 2 numbers, but those of the first have 4")):
+    fails(db, "SELECT merge_models(m) FROM (SELECT ? AS m UNION ALL SELECT ?)", G + message, args=(even, other))
+named = [learn("pairs", "neighbors", f"WHERE user_id = {u}", names=list(n)) for u, n in ((1, "abcd"), (2, "abdc"))]
+fails(db, "SELECT merge_models(m) FROM (SELECT ? AS m UNION ALL SELECT ?)", G + 'model 2: feature 3 is "d", but "c" in the first', args=named)
+fails(db, "SELECT merge_models(m) FROM (SELECT ? AS m UNION ALL SELECT 5)", G + "row 2 of its group: argument 1 (model): an integer; a model (a BLOB) is required", args=(even,))
+
 # ---- messages of learning ----
 P = "learn_users: "
 cases = [

@@ -9,7 +9,8 @@ Two questions, through SQL only (learn_users, learn_users_choices, persona_adapt
 
 Standard errors: over seeds of users and histories, paired between methods.
 
-  tests/bench/learn/run.py [pairs|choices] [--data FOLDER] [--seen 200] [--unseen 100] [--seeds 3] [--methods a,b]
+  tests/bench/learn/run.py [pairs|choices] [--data FOLDER] [--seen 200] [--unseen 100] [--seeds 3] [--first 0]
+                          [--alpha .1] [--turns 47] [--shots 9] [--methods "a;b"]
 """
 import argparse
 import json
@@ -108,6 +109,7 @@ def main():
     arg.add_argument("--turns", type=int, default=None)
     arg.add_argument("--shots", default=None)
     arg.add_argument("--seeds", type=int, default=3)
+    arg.add_argument("--first", type=int, default=0)
     arg.add_argument("--methods", default=None)
     arg = arg.parse_args()
     if not arg.data:
@@ -122,7 +124,7 @@ def main():
     for n in shots:
         results = {}
         print(f"{arg.which}: {arg.seen} seen users x {turns}, {arg.unseen} unseen x {n}, alpha {alpha}, {arg.seeds} seeds; mean +- se (difference to the first row)")
-        for seed in range(arg.seeds):
+        for seed in range(arg.first, arg.first + arg.seeds):
             histories(db, "seen", 1000 + seed, arg.seen, alpha, turns, methods is CHOICES)
             truth = np.einsum("ub,prb->upr", histories(db, "unseen", 2000 + seed, arg.unseen, alpha, n, methods is CHOICES), rewards)
             best, worst = truth.argmax(2)[..., None], truth.argmin(2)[..., None]
