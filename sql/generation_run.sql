@@ -1,10 +1,10 @@
 -- How good were the answers, for the users they were written for?
 --
--- The paper's measures (facts 5.1) with intervals: total_score, the mean over tasks of the user's utility of the
--- answer (scores normalised as everywhere); win_best and win_reference, the percentage of tasks whose answer the user
--- likes strictly better than the best stored response, and than the reference model's.  Intervals cover 95 %: mean +-
--- 1.96 standard errors, and Wilson's for the percentages; a task is one draw, so they speak of new users and prompts,
--- not of a new decoding.
+-- The paper's measures (definitions.md#evaluation-measures) with intervals: total_score, the mean over tasks of the
+-- user's utility of the answer (scores normalised as everywhere); win_best and win_reference, the percentage of tasks
+-- whose answer the user likes strictly better than the best stored response, and than the reference model's.
+-- Intervals cover 95 %: mean +- 1.96 standard errors, and Wilson's for the percentages; a task is one draw, so they
+-- speak of new users and prompts, not of a new decoding.
 --
 -- Refuses a run in which any task lacks an answer or a score unless setting allow_incomplete is 1 (n then says how
 -- many were measured).  Appends a row to runs and the items to run_items; a run that is measured twice without any

@@ -28,11 +28,11 @@ INSERT OR IGNORE INTO icl_settings VALUES
   ('user_embedding', 'winning_minus_losing', 'kind of embed_user: winning_minus_losing, winning or losing'),
   ('similar_users', 20, 'database users that metalearn and lookup look at'),
   ('repeat_prompts', 0, '1: a prompt may be shown several times, with the choices of several users, as published'),
-  ('one_short', 0, '1: the published loops that stop one interaction short (facts 4.2 and 4.3)'),
+  ('one_short', 0, '1: the published loops that stop one interaction short (definitions.md#metalearn-k-shot)'),
   ('k_shot_labels', 'own',
-   'whose taste labels k_shot''s examples: own, or row_0 as in the published defect (facts 4.6)'),
+   'whose taste labels k_shot''s examples: own, or row_0 as in the published defect (definitions.md#k-shot)'),
   ('lookup_ranking', 'users',
-   'lookup''s examples: one of each ranked user, or the closest prompts of all (facts 4.3)');
+   'lookup''s examples: one of each ranked user, or the closest prompts of all (definitions.md#lookup)');
 
 CREATE TABLE IF NOT EXISTS icl_prompts(
   method TEXT, user_id INTEGER, prompt_id INTEGER,

@@ -1,7 +1,7 @@
 -- Does it help to show a model what the user would like best for similar prompts?
 --
--- K-shot on similar prompts, setting 1 of the paper (facts 4.6): the train prompts most similar to the test prompt,
--- with the user's best and worst of the stored responses (first on ties) as winner and loser.
+-- K-shot on similar prompts, setting 1 of the paper (definitions.md#k-shot): the train prompts most similar to the
+-- test prompt, with the user's best and worst of the stored responses (first on ties) as winner and loser.
 --
 -- Setting k_shot_labels 'row_0' is the published defect: the weights of the first test user for everyone, raw scores,
 -- and the weights paired with the reward models in an order that is not theirs (the published order of the ten names;

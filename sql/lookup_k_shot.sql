@@ -1,11 +1,11 @@
 -- Is it better to look for the prompt first, then for the user?
 --
--- LookUp (facts 4.3).  1: walk through the database's interactions from the prompt most similar to the test prompt
--- on, and collect users until there are similar_users of them, each with the interaction that brought it in.  2: rank
--- these users by how well their histories match the test user's: the mean over the test user's responses of the best
--- cosine with one of theirs (liked responses, disliked ones or both, as the variant shows).  3: with lookup_ranking
--- 'users' the first users give one example each, the one that brought them in; with 'prompts' the examples are the
--- closest prompts of all ranked users' interactions.
+-- LookUp (definitions.md#lookup).  1: walk through the database's interactions from the prompt most similar to the
+-- test prompt on, and collect users until there are similar_users of them, each with the interaction that brought it
+-- in.  2: rank these users by how well their histories match the test user's: the mean over the test user's responses
+-- of the best cosine with one of theirs (liked responses, disliked ones or both, as the variant shows).  3: with
+-- lookup_ranking 'users' the first users give one example each, the one that brought them in; with 'prompts' the
+-- examples are the closest prompts of all ranked users' interactions.
 --
 -- Settings: similar_users, embedded_interactions, lookup_ranking; one_short 1 leaves out the last of the test user's
 -- interactions in step 2 and of the database users' in step 3, as the published loops do; repeat_prompts 0 never

@@ -1,9 +1,10 @@
 -- Can other users' histories stand in for one's own?
 --
--- MetaLearnKShot (facts 4.2): find the database users whose embeddings are most similar to the test user's, and among
--- their interactions those whose prompts are most similar to the test prompt; on ties the more similar user, then the
--- earlier interaction comes first.  Candidates are restricted to the similar users before the closest are taken.  The
--- similarity of two prompts is the same whoever is looking, so it is computed once for each pair of prompts.
+-- MetaLearn-K-shot (definitions.md#metalearn-k-shot): find the database users whose embeddings are most similar to
+-- the test user's, and among their interactions those whose prompts are most similar to the test prompt; on ties the
+-- more similar user, then the earlier interaction comes first.  Candidates are restricted to the similar users before
+-- the closest are taken.  The similarity of two prompts is the same whoever is looking, so it is computed once for
+-- each pair of prompts.
 --
 -- Settings: similar_users, user_embedding, embedded_interactions; one_short 1 leaves out the last of a user's n
 -- interactions, as the published loop does; repeat_prompts 1 shows one prompt several times where similar users share

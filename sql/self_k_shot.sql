@@ -1,6 +1,6 @@
 -- Does it help to show a model the user's own history?
 --
--- Self-ICL (facts 4.4): the test user's own interactions in the order they happened, the first ones that fit.
+-- Self-ICL (definitions.md#self-icl): the test user's own interactions in their order, the first ones that fit.
 --
 -- Needs: sql/icl_tasks.sql.  Fills icl_prompts, method self_k_shot.
 

@@ -1,9 +1,9 @@
 -- What would the model say to anybody?
 --
--- Zero-shot, the paper's baseline (facts 4.4): the test prompt alone, without a word about the user.
+-- Zero-shot, the paper's baseline (definitions.md#zero-shot): the test prompt alone, without a word about the user.
 --
 -- Needs: sql/icl_tasks.sql.  Fills icl_prompts, method zero_shot.  The published one has no response label either
--- (facts, appendix 12): prompt_options {"layout":"published"}.
+-- (definitions.md#zero-shot): prompt_options {"layout":"published"}.
 
 DELETE FROM icl_example;
 DELETE FROM icl_prompts WHERE method = (SELECT trim('zero_shot ' || label) FROM icl_setting);

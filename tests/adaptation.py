@@ -1,6 +1,6 @@
 """Adaptation for the reference suites: feedback made at random, as SQL takes it and as numpy does, and the choice model.
 
-Everything here is written from the documentation (design.md, core_evidence.h, core_posterior.c), not from the code.
+Everything here is written from docs/reference.md, core_evidence.h and core_posterior.c's comments, not from the code.
 A row is (chosen, rejected), (choice_set, features, label) or (features, rating), as the three functions take them.
 """
 import json

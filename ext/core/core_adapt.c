@@ -49,7 +49,7 @@ static const PllmMethodOption known[] = {
     {"dim", ALL, ALL_FORMS,
      "a whole number from 1 to 65536: the length of features", "null"},
     {"half_life", ALL & ~UNIFORM, ALL_FORMS,
-     "a number above 0: choice sets (pairs, ratings: rows) after which feedback counts half", "null"},
+     "a number from 0.001 to 1e9: choice sets (pairs, ratings: rows) after which feedback counts half", "null"},
     {"prior", POSTERIOR, ALL_FORMS, "dirichlet | gaussian; null: gaussian for f32 features, else dirichlet", "null"},
     {"alpha", POSTERIOR, ALL_FORMS, "a number from 0.001 to 1000: of the Dirichlet prior; null: a mixture", "null"},
     {"sharpness", POSTERIOR, ALL_FORMS, "a number from 0.001 to 1e9; null: inferred", "null"},

@@ -1,5 +1,5 @@
 /*
-** core_icl.c: in-context prompts (facts 4.5).
+** core_icl.c: in-context prompts (definitions.md#in-context-prompts).
 **
 ** The examples' texts are copied one behind the other; sorting moves only their entries.
 */

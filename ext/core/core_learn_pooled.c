@@ -1,5 +1,6 @@
 /*
-** core_learn_pooled.c: one Bradley-Terry model for all users , and how far users stray from it.
+** core_learn_pooled.c: one Bradley-Terry model for all users, and how far users stray from it
+** (definitions.md#bradley-terry).
 **
 ** Minimises  1/P ( sum over all P pairs of -log sigma(w.d) + lambda/2 |w|^2 ),  d = scale (chosen - rejected), by
 ** L-BFGS; scale brings the features, centred by pair, to a root mean square of 1, so that lambda means the same for

@@ -1,5 +1,6 @@
 /*
-** core_person.c: one line of the evaluation set or of the interaction database (facts 1.8, 1.9) as a record.
+** core_person.c: one line of the evaluation set or of the interaction database as a record
+** (definitions.md#evaluation-set, definitions.md#interaction-database).
 **
 ** Turn keys, i = 1, 2, ...: prompt_i, response_i_a, response_i_b, chosen_i (pairs) or response_i, reward_i (reward
 ** feedback), prompt_i_embedding, prompt_response_i_a_embedding, prompt_response_i_b_embedding.  A turn whose prompt

@@ -17,7 +17,7 @@ double pllm_moments_sd(const PllmMoments *moments) {
   return moments->count > 0 ? sqrt(moments->sum2 / (double)moments->count) : 0;
 }
 
-/* facts 1.5: mean_train and std_train of the published evaluation code. */
+/* mean_train and std_train of the published evaluation code (definitions.md#reward-models). */
 static const struct {
   const char *model;
   double mean, sd;

@@ -1,7 +1,7 @@
 /*
 ** core_sum.c: the closed-form estimator.
 **
-**   sum   w = sum over preferences of chosen - rejected (facts 7.5, the Hebbian direction; facts 4.1 up to scale),
+**   sum   w = sum over preferences of chosen - rejected (definitions.md#p-ttt),
 **         scaled to sum |w_b| = 1, or 0 when nothing was said.  A choice set says best - mean of the others and mean
 **         of the others - worst, or best - worst when both are marked; ratings say sum (rating - mean) features.
 **         What cancels but for rounding is 0 too: scaling would make noise of it.

@@ -3,7 +3,7 @@
 **
 **   embed_user(chosen_embedding, rejected_embedding [, kind]) -> BLOB f32              aggregate and window function
 **     E1  The mean over rows of chosen - rejected ('winning_minus_losing', the default), of chosen ('winning') or of
-**         rejected ('losing'); facts 4.1: no centring, no scaling to a norm.
+**         rejected ('losing'); definitions.md#user-embeddings: no centring, no scaling to a norm.
 **     E2  Embeddings are f32 BLOBs or JSON text (rounded to f32), all of one dimension.  A row that lacks what its
 **         kind needs (NULL) is skipped; the other side of 'winning' and 'losing' is not looked at.  No rows give
 **         NULL.

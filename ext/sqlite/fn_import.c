@@ -6,8 +6,9 @@
 **
 **   I1  The file: JSON lines, plain or gzip (told by its magic number), at most 32 MiB a line.  Blank lines, CRLF
 **       line ends, a byte order mark, a last line without line end are fine.  What it holds is told by its first
-**       line: the main data set (facts 1.4), or person_id / person_weight with test_prompt: the evaluation set (1.8),
-**       without it: the interaction database (1.9).
+**       line: the main data set (definitions.md#data-set-columns), or person_id / person_weight with test_prompt: the
+**       evaluation set (definitions.md#evaluation-set), without it: the interaction database
+**       (definitions.md#interaction-database).
 **   I2  The main data set goes into prompts and responses, which are created where missing, with the reward models of
 **       the keys response_i_NAME, sorted by name: those of the first line or, where a later line has others, of all
 **       lines.  An existing table takes the reward models it has; scores it does not know are an error, scores the
@@ -19,9 +20,9 @@
 **       give the same ids.
 **   I5  Embeddings come from the file itself or from option "embeddings", a second file: a line matches by prompt_id
 **       where it has one, else by its order.  They are kept as f32; texts and scores of that file are ignored.
-**   I6  "means": "published" (facts 1.5), "fitted" (mean and population sd of the scores of split train, this file's
-**       included) or a JSON file {"NAME": {"mean": m, "sd": s}, ...} sets mean and sd in reward_models; without it
-**       they stay as they are (0 and 1 for a new table).
+**   I6  "means": "published" (definitions.md#reward-models), "fitted" (mean and population sd of the scores of split
+**       train, this file's included) or a JSON file {"NAME": {"mean": m, "sd": s}, ...} sets mean and sd in
+**       reward_models; without it they stay as they are (0 and 1 for a new table).
 **   I7  "prompts", "responses": the tables' names, with a schema if need be.
 **   I8  Users go into ordinary tables named by "tables" (default eval or interaction):
 **         T_users(user_id, split, weights, history_length [, test_prompt, ..., of the evaluation set])

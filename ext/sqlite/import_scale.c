@@ -12,7 +12,9 @@ static PllmStatus read_scales(Import *import, PllmJson **json, PllmError *err) {
   char *text = NULL;
   size_t used = 0;
   PllmStatus status = pllm_reader_open(import->means, &reader, err);
-  if (status != PLLM_OK) return pllm_error_prefix(err, "option \"means\"");
+  if (status != PLLM_OK)
+    return pllm_error_prefix(
+        err, "option \"means\" is neither \"published\" nor \"fitted\" nor a file that can be read");
   do {
     status = pllm_reader_lines(reader, SIZE_MAX, PLLM_MAX_LINE, &import->poll.run, &lines, err);
     for (size_t i = 0; status == PLLM_OK && i < lines.count; i++) {

@@ -6,8 +6,8 @@
 **   position
 **
 ** V1  Every user with weights votes once per prompt for the response of largest utility and once against the one of
-**     smallest; ties go to the lowest position (facts 6.1).  So both columns sum to the number of users on every
-**     prompt.
+**     smallest; ties go to the lowest position (definitions.md#votes).  So both columns sum to the number of
+**     users on every prompt.
 ** V2  Options: see ext_bulk.c.
 ** Memory: a block of users at a time, and two counts per response.
 */

@@ -33,7 +33,7 @@ typedef enum PllmLabel { PLLM_SHOWN, PLLM_BEST, PLLM_WORST } PllmLabel;
 typedef enum PllmMethod {
   PLLM_METHOD_POSTERIOR,     /* posterior mean given the whole choice sets, sharpness inferred */
   PLLM_METHOD_BRADLEY_TERRY, /* L2-regularised Bradley-Terry on the pair, or on all implied pairs */
-  PLLM_METHOD_SUM,           /* sum of chosen minus rejected (facts 7.5) */
+  PLLM_METHOD_SUM,           /* sum of chosen minus rejected (definitions.md#p-ttt) */
   PLLM_METHOD_UNIFORM,       /* 1/dim each, whatever was said: the no-personalisation baseline */
   /* These start from a model of learn_users: */
   PLLM_METHOD_NEIGHBORS, /* historical users who explain the feedback (core_learn_neighbors.c) */
@@ -92,7 +92,7 @@ typedef struct PllmMethodOption {
   const char *name;
   unsigned methods; /* 1 << PLLM_METHOD_SUM | ... */
   unsigned forms;
-  const char *accepts;       /* e.g. "a number above 0" */
+  const char *accepts;       /* e.g. "a number from 0.001 to 1e9" */
   const char *default_value; /* as JSON text */
 } PllmMethodOption;
 size_t pllm_adapt_methods(const PllmMethodInfo **methods);

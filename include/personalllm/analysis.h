@@ -48,8 +48,8 @@ typedef struct PllmLogistic {
 
 /*
 ** Maximise  sum over rows of log P(label | features) - lambda/2 |coefficients|^2,  where P(1 | x) = 1 / (1 +
-** exp(-(x.c + intercept)))  (PersonalLLM, regressions of preferences on syntactic and semantic features; facts 6.3,
-** 6.4).
+** exp(-(x.c + intercept)))  (PersonalLLM, regressions of preferences on syntactic and semantic features;
+** definitions.md#feature-regression).
 **
 ** rows: at least one, of the form PLLM_RATINGS, every rating 0 or 1.  Equal rows give equal bits in any order.
 **
@@ -74,9 +74,10 @@ typedef struct PllmMassPoint {
 /*
 ** The Wasserstein-1 (earth mover's) distance between the distributions with masses p and q: the integral over the
 ** line of |P(x) - Q(x)|, their cumulative shares (scipy.stats.wasserstein_distance; PersonalLLM and OpinionQA,
-** representativeness; facts 6.5).  Masses are scaled to sum 1, points may repeat.  Sorts the points, so that equal
-** points give equal bits in any order; 0 exactly for equal shares.  *defined = 0, and *out untouched, when p or q has
-** no mass.  PLLM_INVALID when masses or distances add up beyond the range of doubles.  O(count log count).
+** representativeness; definitions.md#opinionqa).  Masses are scaled to sum 1, points may repeat.  Sorts the points,
+** so that equal points give equal bits in any order; 0 exactly for equal shares.  *defined = 0, and *out untouched,
+** when p or q has no mass.  PLLM_INVALID when masses or distances add up beyond the range of doubles.  O(count log
+** count).
 */
 PllmStatus pllm_wasserstein(PllmMassPoint *points, size_t count, int *defined, double *out, PllmError *err);
 

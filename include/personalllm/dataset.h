@@ -1,5 +1,6 @@
 /*
-** dataset.h: one line of the published data set (facts 1.4) as a record, its reward models, their scale.
+** dataset.h: one line of the published data set as a record, its reward models, their scale
+** (definitions.md#data-set-columns, definitions.md#reward-models).
 **
 ** Keys of a line: prompt_id, prompt, subset, response_i, response_i_model, response_i_NAME (the raw score of reward
 ** model NAME), prompt_embedding, and prompt_response_i_embedding or, shorter, response_i_embedding, with i = 1, 2
@@ -100,13 +101,13 @@ typedef struct PllmMoments {
 void pllm_moments_add(PllmMoments *moments, double x);
 double pllm_moments_sd(const PllmMoments *moments); /* 0 for an empty one */
 
-/* The published mean and sd of a reward model (facts 1.5); 0 when the name is not one of the ten. */
+/* The published mean and sd of a reward model; 0 when the name is not one of the ten. */
 int pllm_published_scale(const char *model, double *mean, double *sd);
 
 /* The scale of a reward model from a JSON text {"NAME": {"mean": m, "sd": s}, ...} parsed before. */
 PllmStatus pllm_scale_read(const PllmJson *scales, const char *model, double *mean, double *sd, PllmError *err);
 
-/* ---- one line of the evaluation set or the interaction database (facts 1.8, 1.9) ---- */
+/* ---- one line of the evaluation set or the interaction database (definitions.md#evaluation-set) ---- */
 
 typedef struct PllmTurnLine {
   const char *prompt;

@@ -1,5 +1,5 @@
 /*
-** evaluate.h: how well do estimated weights serve each user?  (facts 5.1, and regret against the stored responses.)
+** evaluate.h: how well do estimated weights serve each user?  (definitions.md#evaluation-measures, and regret.)
 */
 #ifndef PERSONALLLM_EVALUATE_H
 #define PERSONALLLM_EVALUATE_H

@@ -1,10 +1,10 @@
 /*
 ** exact.h: exact sums of f32 vectors, the arithmetic of user embeddings.
 **
-** A mean of embeddings (facts 4.1) should not depend on the order in which a database hands over its rows, and a row
-** that leaves a window should be gone without a trace.  Sums of floating-point numbers promise neither, sums of
-** integers both: every f32 is a whole multiple of 2^-149, so its exact sum is a whole number of 277 bits and a few
-** more.
+** A mean of embeddings (definitions.md#user-embeddings) should not depend on the order in which a database hands over
+** its rows, and a row that leaves a window should be gone without a trace.  Sums of floating-point numbers promise
+** neither, sums of integers both: every f32 is a whole multiple of 2^-149, so its exact sum is a whole number of 277
+** bits and a few more.
 */
 #ifndef PERSONALLLM_EXACT_H
 #define PERSONALLLM_EXACT_H

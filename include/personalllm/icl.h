@@ -1,5 +1,6 @@
 /*
-** icl.h: in-context prompts, the paper's way to personalise a language model that is not trained (facts 4.5).
+** icl.h: in-context prompts, the paper's way to personalise a language model that is not trained
+** (definitions.md#in-context-prompts).
 **
 ** A prompt with examples has four parts: a header that says what the examples hold; the example blocks, each a past
 ** prompt with one or two responses under labels; a closing instruction; the test prompt and an empty response label.
@@ -32,11 +33,11 @@
 extern "C" {
 #endif
 
-/* What a block holds, and what header and closing say of it. */
+/* What a block holds, and what header and closing say of it (definitions.md#prompt-variants). */
 typedef enum PllmIclVariant {
   PLLM_ICL_WINNING_ONLY,           /* the chosen response, as liked */
   PLLM_ICL_LOSING_ONLY,            /* the rejected response, as disliked */
-  PLLM_ICL_LOSING_AS_WINNING_ONLY, /* the rejected response mislabelled as liked: a control (facts 5.2) */
+  PLLM_ICL_LOSING_AS_WINNING_ONLY, /* the rejected response mislabelled as liked: a control */
   PLLM_ICL_WINNING_AND_LOSING,     /* both, the chosen one first */
   PLLM_ICL_NONE                    /* no blocks whatever the examples: zero-shot */
 } PllmIclVariant;

@@ -1,6 +1,6 @@
 /*
-** interactions.h: interaction histories of simulated users (facts 3): which prompts a user met, what was shown, what
-** the user chose.
+** interactions.h: interaction histories of simulated users: which prompts a user met, what was shown, what the user
+** chose (definitions.md#interaction-histories).
 */
 #ifndef PERSONALLLM_INTERACTIONS_H
 #define PERSONALLLM_INTERACTIONS_H
@@ -39,7 +39,7 @@ typedef enum PllmHistoryDraws {
 **                                       of the others in order
 **   CHOICE   response  0,1 and 2,3      Gumbel g and g' of that response (its number among the prompt's, from 0)
 **
-** A numpy history repeats the published generators (facts 3.2 to 3.4) for users in the order they are passed:
+** A numpy history repeats the published generators for users in the order they are passed:
 **   rating       a user's length randint(min, max + 1), then per turn prompt randint(0, n), response randint(1, m)
 **   random_pair  the same length, then per turn prompt randint(0, n), responses permutation(m - 1)[:2]
 **   best_worst   prompt randint(0, n) per turn (the rows of one (users, length) matrix)

@@ -1,5 +1,5 @@
 /*
-** neighbors.h: exact cosine top-k join of two sets of embeddings (the retrieval step of facts 4.2, 4.3 and 4.6).
+** neighbors.h: exact cosine top-k join of two sets of embeddings (definitions.md#retrieval).
 */
 #ifndef PERSONALLLM_NEIGHBORS_H
 #define PERSONALLLM_NEIGHBORS_H

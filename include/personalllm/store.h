@@ -28,8 +28,8 @@ PllmStatus pllm_scores_unpack(const void *bytes, size_t length, size_t n_models,
                               int *all, PllmError *err);
 
 /*
-** out[b] = (raw[b] - mean[b]) / sd[b] (facts 1.6), for n rows of n_models; out may be raw.  PLLM_INVALID when a
-** result overflows; *row then says which row (row may be NULL).  O(n B).
+** out[b] = (raw[b] - mean[b]) / sd[b] (definitions.md#normalisation), for n rows of n_models; out may be raw.
+** PLLM_INVALID when a result overflows; *row then says which row (row may be NULL).  O(n B).
 */
 PllmStatus pllm_scores_normalize(const double *raw, const double *mean, const double *sd, size_t n, size_t n_models,
                                  double *out, size_t *row, PllmError *err);

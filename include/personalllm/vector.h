@@ -53,7 +53,7 @@ PllmStatus pllm_vector_guard_f32(const void *blob, size_t bytes, PllmError *err)
 
 /*
 ** The canonical utility: the sum in position order of weights[b]*features[b], each product and sum rounded to f64, no
-** fused multiply-add (facts 1.7: R_u(x,y) = sum_b w_u[b] s_b(x,y)).  Every choice in this library is decided by it.
+** fused multiply-add (definitions.md#utility).  Every choice in this library is decided by it.
 */
 double pllm_utility(const double *weights, const double *features, size_t dim);
 

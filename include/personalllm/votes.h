@@ -1,5 +1,5 @@
 /*
-** votes.h: which response does each user like best and least?  (facts 6.1: every user votes for the top response.)
+** votes.h: which response does each user like best and least?  (definitions.md#votes)
 */
 #ifndef PERSONALLLM_VOTES_H
 #define PERSONALLLM_VOTES_H

@@ -42,7 +42,7 @@ def utility(w, x):
 
 
 def judge(truth, estimate):
-    """Top-1 share and captured share over the test prompts, (facts: best of the stored responses is the bound)."""
+    """Top-1 share and captured share over the test prompts; the best of the stored responses is the bound."""
     x = np.array([scores["test"][p] for p in sorted(scores["test"])])
     t, e = utility(truth, x), utility(estimate, x)
     pick = e.argmax(-1)

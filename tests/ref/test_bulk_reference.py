@@ -86,7 +86,7 @@ def ref_votes(view, weights):
 
 
 def numpy_draws(view, users, per_user, mode, seed, least):
-    """The published generators (facts 3.2 to 3.4): {user row: [(prompt index, first, second)]}."""
+    """What the published generators draw: {user row: [(prompt index, first, second)]}."""
     rs = np.random.RandomState(seed)
     if mode == "best_worst":
         return [[(int(p), 0, 0) for p in row] for row in rs.randint(0, len(view), size=(users, per_user))]

@@ -1,5 +1,6 @@
-"""The in-context methods of sql/ against an independent implementation of facts 4.1 to 4.6 in numpy, on the demo data (built-in
-embeddings) and, where it is, on alpaca8 (imported ones); every setting, the published defects included."""
+"""The in-context methods of sql/ against an independent implementation of definitions.md#retrieval in numpy, on the
+demo data (built-in embeddings) and, where it is, on alpaca8 (imported ones); every setting, the published defects
+included."""
 import json
 import os
 import sys
@@ -80,7 +81,7 @@ def close_rank(values):
 
 
 def examples(w, db, method, s, user, weights, test):
-    """[(prompt, chosen, rejected)] of a task, by facts 4.2 to 4.6."""
+    """[(prompt, chosen, rejected)] of a task, by definitions.md#retrieval."""
     own, base = w.own, w.base
     n, short = s["embedded_interactions"], s["one_short"]
     if method == "zero_shot":

@@ -4,6 +4,7 @@ import gc
 import json
 import os
 import random
+import re
 import resource
 import sqlite3
 import struct
@@ -102,6 +103,13 @@ for method, function, options, defaults in methods:
     text = json.dumps({**json.loads(defaults), "method": method})
     eq(one(f"SELECT {function}({columns}, ?) FROM {table} WHERE user_id = 0", text), got, f"{function} {method}: spelling out the defaults changes nothing")
     eq(len(vec(got)), DIM, f"A1 {function} {method}: as many weights as features")
+    for key, accepts in json.loads(options).items():
+        if "number" not in accepts:
+            continue
+        kind, low, high = re.match(r"(a number|a whole number) from (\S+) to ([^\s:;]+)", accepts).groups()
+        fails(db, f"SELECT {function}({columns}, ?) FROM {table} WHERE user_id = 0",
+              f'{function}: option "{key}" is -1; {kind} from {float(low):g} to {int(float(high))} is required',
+              f"{function} {method}: the parser accepts for {key} what persona_methods() says", (opts(**{"method": method, key: -1}),))
 
 # ---- A4, A5: nothing, and nothing said ----
 for function, (columns, table) in FORMS.items():

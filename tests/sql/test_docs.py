@@ -1,9 +1,11 @@
-"""The documentation against the code: README.md and docs/reference.md say what the extension does.
+"""The documentation against the code: README.md and docs/reference.md say what the extension does, docs/definitions.md what
+it reproduces.
 
   - Every SQL name that the extension registers has a section in the reference (a heading `name`), and the other way
     round; its signature has the registered arguments; it names every column and every option the parser knows.
   - Every ```sql block is run by the sqlite3 shell in the repository's root, and prints exactly the ```text block that
     follows it (nothing where none follows).
+  - Every link within the repository leads to a file, and to a heading of it; a table of contents has all headings.
 
 How to write a section: a heading "### `name`" (with its line in the contents), a signature in a fence without language,
 prose, tables, and at least one ```sql block.  `make docs` writes what the examples print into the ```text blocks: read
@@ -101,6 +103,27 @@ class Page:
             f.write("\n".join(self.lines))
 
 
+def under(*folders):
+    """The Markdown pages in folders of the repository."""
+    found = [os.path.join(at, p) for folder in folders for at, _, names in os.walk(os.path.join(ROOT, folder)) for p in names]
+    return sorted(os.path.relpath(p, ROOT) for p in found if p.endswith(".md"))
+
+
+def anchor(heading):
+    """What GitHub makes of a heading."""
+    return re.sub(r"[^a-z0-9_ -]", "", heading.lower()).replace(" ", "-")
+
+
+def dead_links(page):
+    """Links to files that are not there, or to headings that their page does not have."""
+    dead = []
+    for target, _, heading in re.findall(r"\]\(([^)#:]*)(#([^)]*))?\)", "\n".join(page.lines)):
+        path = os.path.join(os.path.dirname(page.path), target) if target else page.path
+        if not os.path.exists(path) or heading and heading not in [anchor(h) for h, _ in Page(path).sections]:
+            dead.append(f"{target}#{heading}" if heading else target)
+    return dead
+
+
 def shell(database, sql, load=True):
     """What the sqlite3 shell prints, errors in their place, as it would to a terminal (no line numbers)."""
     sql = sql.replace("build/", BUILD + "/")
@@ -137,7 +160,7 @@ def arity(signature):
 
 
 if __name__ == "__main__":
-    pages = {name: Page(name) for name in ("README.md", "docs/reference.md")}
+    pages = {name: Page(name) for name in ["README.md"] + under("docs")}
     outputs = {name: run(page, scratch(), name != "README.md") for name, page in pages.items()}
     if "--fill" in sys.argv:
         for name, page in pages.items():
@@ -148,8 +171,13 @@ if __name__ == "__main__":
             want = page.expected(block)
             eq(outputs[name][block["start"]].split("\n"), (page.text(want) if want else "").split("\n"),
                f"{name} line {block['start'] + 1}: the example prints what the page says")
-        links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", "\n".join(page.lines))
-        eq([t for t in links if not os.path.exists(os.path.join(os.path.dirname(page.path), t))], [], f"{name}: links lead somewhere")
+        headings = [h for h, _ in page.sections]
+        if "Contents" in headings:
+            at = headings.index("Contents")
+            eq(re.findall(r"\]\(#([^)]*)\)", page.sections[at][1]), [anchor(h) for h in headings[at + 1:]],
+               f"{name}: the table of contents has every heading, in order")
+    for name in ["README.md"] + under("docs", "sql", "examples", "tests"):
+        eq(dead_links(Page(name)), [], f"{name}: links lead somewhere")
 
     # The names: before and after loading.
     page = pages["docs/reference.md"]
@@ -165,9 +193,6 @@ if __name__ == "__main__":
     ok(len(nargs) > 10 and len(modules) > 8, "the extension registers functions and modules", f"{nargs} {modules}")
     sections = {h.strip("`"): (i, text) for i, (h, text) in enumerate(page.sections) if re.fullmatch("`.*`", h)}
     eq(sorted(sections), sorted(set(nargs) | modules), "the reference has a section for every registered name, and for nothing else")
-    contents = set(re.findall(r"\]\(#([^)]*)\)", page.sections[1][1] + page.sections[2][1]))
-    anchor = lambda h: re.sub(r"[^a-z0-9_ -]", "", h.lower()).replace(" ", "-")
-    eq(sorted(contents), sorted(anchor(h) for h, _ in page.sections[3:]), "the table of contents has every heading")
 
     # Each section: signature, columns, options, an example.
     db.execute("CREATE TABLE pairs(user_id, chosen, rejected)")

@@ -90,7 +90,8 @@ for variant, text in want.items():
     eq(prompt({"variant": variant}), text, f"P1 {variant}, byte by byte, in the order of rank")
 eq(prompt(), want["winning_only"], "P1 winning_only is the default")
 eq(one(f"SELECT icl_prompt('t', column1, column2, column3, column4) FROM {examples}"), want["winning_only"], "P1 options may be left out")
-published = {  # facts 4.5: nothing behind the header, the closing on the test prompt's line, spaces before line ends
+# definitions.md#prompt-structure: nothing behind the header, the closing on the test prompt's line, spaces at line ends
+published = {
     "winning_only": lines(LIKED, W1, W2, "similar to the winning responses."),
     "losing_only": lines(DISLIKED, L1, L2, "different from the losing responses."),
     "losing_as_winning_only": lines(LIKED, "Liked Response: l1\n", "Liked Response: l2\n", "similar to the winning responses."),

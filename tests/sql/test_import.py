@@ -440,7 +440,8 @@ put("bad_e.jsonl", ["x"])
 bad(None, 'bad_e.jsonl line 1: not JSON: it is cut off or wrong at its end (1 bytes)', "e0.jsonl", embeddings=E)
 
 bad(None, 'option "means" is "published", but reward model "alpha" is none of the ten published ones (beaver_7b, gemma_2b, ...); "fitted" or a JSON file is required', "e0.jsonl", means="published")
-bad(None, 'option "means": cannot open fited: No such file or directory', "e0.jsonl", means="fited")
+bad(None, 'option "means" is neither "published" nor "fitted" nor a file that can be read: cannot open fit: No such file or '
+          'directory', "e0.jsonl", means="fit")
 put("m.json", '{"alpha": {"mean": 1, "sd": 1}}')
 bad(None, 'm.json: no entry for reward model "zeta"', "e0.jsonl", means=path("m.json"))
 put("m.json", '{"alpha": {"mean": 1, "sd": 1}, "zeta": {"mean": 0, "sd": -1}}')

@@ -145,7 +145,7 @@ eq(rows("SELECT count(*), sum(per_user), min(mode) FROM (VALUES (2, 'rating'), (
 db.execute("CREATE TABLE nobody(user_id, weights)")
 eq(got("best_worst", "train", 3, 1, None, "nobody"), [], "nobody, no rows")
 
-# ---- the published generators (facts 3.2 to 3.4) ----
+# ---- the published generators (definitions.md#interaction-histories) ----
 train8 = Data(data.names, data.mean, data.sd)
 train8.prompts = [(i * 3, "train" if i % 3 else "test", [(i * 8 + k, "m", rng.randint(0, 3, 4) * 1.0) for k in range(8)]) for i in range(60)]
 on = connect()

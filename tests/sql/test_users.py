@@ -26,7 +26,7 @@ def weights(sql, *args):
     return np.array([np.frombuffer(r[0], "<f8") for r in db.execute(sql, args)])
 
 
-# ---- The published persona (facts 2.1: seed 2020, alpha .01) and the other vectors printed there
+# ---- The published persona (seed 2020, alpha .01) and the other vectors of definitions.md#test-vectors
 
 create("users", f"count=1000, alpha=0.01, seed=2020, {TEN}")
 eq(one("SELECT printf('%.15g', a) FROM users WHERE user_id = 0"), "0.999998558383371", "the first published persona, to the last printed digit")
@@ -40,7 +40,7 @@ FACTS = {
 for (seed, alpha), text in FACTS.items():
     create("f", f"count=1, alpha={alpha}, seed={seed}, {TEN}")
     got = ", ".join("%.6g" % x for x in weights("SELECT weights FROM f")[0])
-    eq(got, text, f"facts' vector of seed {seed}, alpha {alpha}")
+    eq(got, text, f"definitions.md#test-vectors: seed {seed}, alpha {alpha}")
     db.execute("DROP TABLE f")
 
 # ---- numpy
