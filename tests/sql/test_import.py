@@ -5,6 +5,7 @@ Every bad file and statement is followed by a check that nothing is half written
 import gzip
 import json
 import os
+import re
 import sqlite3
 import struct
 import sys
@@ -218,9 +219,17 @@ imp(db, "fit_test.jsonl", "test", means=path("scale.json"))
 eq(means(db), {"near": (1, 2), "far": (-1.5, 0.25)}, "I6 a JSON file, also for a name that reward_models had lost")
 eq(one(db, "SELECT group_concat(source) FROM reward_models"), "scale.json,scale.json", "I6 the source is noted")
 db = connect()
-put("pub.jsonl", [record(1, 2, ("gemma_7b", "beaver_7b"))])
+with open(os.path.join(ROOT, "docs/definitions.md"), encoding="utf-8") as f:
+    PUBLISHED = {m: (float(mean), float(sd)) for m, mean, sd in re.findall(r"^\| \d+ \| `(\w+)` \|[^|]+\| (\S+) \| (\S+) \|$", f.read(), re.M)}
+eq(list(PUBLISHED), sorted(PUBLISHED)[:10], "definitions.md#reward-models has ten, sorted by name")
+put("pub.jsonl", [record(1, 2, tuple(reversed(PUBLISHED)))])
 imp(db, "pub.jsonl", means="published")
-eq(means(db), {"beaver_7b": (6.233516894340515, 3.012641148973965), "gemma_7b": (1.6259730467796325, 2.6096741570264976)}, "I6 the published means, by name")
+eq(means(db), PUBLISHED, "I6 the published means, by name, are those of definitions.md#reward-models")
+with open(os.path.join(ROOT, "sql/published.sql"), encoding="utf-8") as f:
+    db.executescript(f.read())
+for series, k in (("mean", 0), ("sd", 1)):
+    eq(dict(db.execute("SELECT item, value FROM published WHERE query = 'reward_models' AND series = ?", (series,))),
+       {m: scale[k] for m, scale in PUBLISHED.items()}, f"I6 {series}: and those of sql/published.sql")
 
 # ---- I7: names ----
 
