@@ -88,12 +88,11 @@ static void chart(sqlite3_context *context, int argc, sqlite3_value **argv) {
   }
   if (status == PLLM_OK) {
     sqlite3_str *out = sqlite3_str_new(conn->db);
-    pllm_ext_figure_spec(&data, title, (int)width, out);
+    status = pllm_ext_figure_spec(&data, title, (int)width, out, &err);
     pllm_ext_figure_free(&data);
     pllm_ext_result_str(context, out);
-  } else {
-    pllm_ext_result_error(context, "persona_chart", &err);
   }
+  if (status != PLLM_OK) pllm_ext_result_error(context, "persona_chart", &err);
   pllm_ext_show_names_free(&names);
   pllm_free(population);
   pllm_free(split);

@@ -59,11 +59,12 @@ static void put_bar(sqlite3_str *out, double value, double most) {
   if (percent > 0) sqlite3_str_appendf(out, "<span class=\"bar\" style=\"width:%.1f%%\"></span>", percent);
 }
 
-/* rows as a table; `drawn` is the column that gets bars, or -1. */
-static void put_table(sqlite3_str *out, const PllmShowRows *rows, const char *label, int drawn) {
+/* rows as a table called "kind title"; `drawn` is the column that gets bars, or -1. */
+static void put_table(sqlite3_str *out, const PllmShowRows *rows, const char *kind, const char *title, int drawn) {
   double most = largest(rows, drawn);
   sqlite3_str_appendall(out, "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"");
-  pllm_ext_html(out, label);
+  sqlite3_str_appendall(out, kind);
+  pllm_ext_html(out, title);
   sqlite3_str_appendall(out, "\">\n<table>\n<thead><tr>");
   for (size_t c = 0; c < rows->n_columns; c++) {
     sqlite3_str_appendf(out, "<th scope=\"col\"%s>",
@@ -113,7 +114,7 @@ static PllmStatus put_query(PllmReport *report, const char *title, const unsigne
     if (lives_without(report, title, err)) status = PLLM_OK;
   } else if (rows.n_rows > 0) {
     sqlite3_str_appendf(report->body, "<h3>%s</h3>\n", title);
-    put_table(report->body, &rows, title, -1);
+    put_table(report->body, &rows, "", title, -1);
   }
   pllm_ext_rows_free(&rows);
   return status;
@@ -129,10 +130,10 @@ PllmStatus pllm_ext_report_data(PllmReport *report, PllmError *err) {
   return status;
 }
 
-static void put_figure(PllmReport *report, const PllmFigureData *data) {
+static PllmStatus put_figure(PllmReport *report, const PllmFigureData *data, PllmError *err) {
+  PllmStatus status = PLLM_OK;
   const PllmFigure *f = data->figure;
   sqlite3_str *out = report->body;
-  char *label = sqlite3_mprintf("The numbers: %s", f->title);
   heading(report, f->name, f->title);
   sqlite3_str_appendall(out, "<p>");
   pllm_ext_html(out, f->question);
@@ -143,18 +144,18 @@ static void put_figure(PllmReport *report, const PllmFigureData *data) {
     sqlite3_str_appendall(out, "</figcaption>\n</figure>\n");
   }
   sqlite3_str_appendall(out, "<details class=\"numbers\" open>\n<summary>The numbers</summary>\n");
-  put_table(out, &data->rows, label ? label : f->title, data->value);
+  put_table(out, &data->rows, "The numbers: ", f->title, data->value);
   sqlite3_str_appendall(out, "<p class=\"soft\">From ");
   pllm_ext_html(out, data->origin);
   sqlite3_str_appendall(out, ".</p>\n</details>\n");
   if (report->charts) {
     sqlite3_str_appendf(out, "<script type=\"application/json\" data-chart=\"%s\">", f->name);
-    pllm_ext_figure_spec(data, NULL, 0, out);
+    status = pllm_ext_figure_spec(data, NULL, 0, out, err);
     sqlite3_str_appendall(out, "</script>\n");
   }
   sqlite3_str_appendall(out, "</section>\n");
-  sqlite3_free(label);
   report->figures++;
+  return status;
 }
 
 PllmStatus pllm_ext_report_figures(PllmReport *report, PllmError *err) {
@@ -164,8 +165,9 @@ PllmStatus pllm_ext_report_figures(PllmReport *report, PllmError *err) {
     const PllmFigure *f = &pllm_ext_figures[i];
     PllmStatus status = pllm_ext_figure_read(report->db, f, f->sql ? &report->source : &none, &data, err);
     if (status == PLLM_OK) {
-      put_figure(report, &data);
+      status = put_figure(report, &data, err);
       pllm_ext_figure_free(&data);
+      if (status != PLLM_OK) return status;
     } else if (!lives_without(report, NULL, err)) {
       return status;
     }

@@ -123,8 +123,9 @@ size_t pllm_ext_figure_different(const PllmFigureData *data, int column);
 
 /* ---- show_spec.c: the Vega-Lite specification ------------------------------------------------------------------- */
 
-/* width: pixels, or 0 for the width of what it stands in. */
-void pllm_ext_figure_spec(const PllmFigureData *data, const char *title, int width, sqlite3_str *out);
+/* width: pixels, or 0 for the width of what it stands in.  Fails with PLLM_NOMEM only; out keeps its own errors. */
+PllmStatus pllm_ext_figure_spec(const PllmFigureData *data, const char *title, int width, sqlite3_str *out,
+                                PllmError *err);
 /* How to read what is drawn. */
 void pllm_ext_figure_reading(const PllmFigureData *data, sqlite3_str *out);
 /* The figure in words, for those who do not see it: what it is, the highest and the lowest value. */

@@ -137,7 +137,8 @@ const PllmFigure pllm_ext_figures[] = {
     {
         .name = "leaderboard",
         .title = "Methods compared",
-        .question = "One score a method, the best first.",
+        .question = "One score a method: what the table or view leaderboard holds. sql/leaderboard.sql takes the captured share "
+                    "after five interactions.",
         .reading = "Bars: score.",
         .table = "leaderboard",
         .made_by = "sql/leaderboard.sql",

@@ -165,15 +165,17 @@ void pllm_ext_figure_words(const PllmFigureData *data, sqlite3_str *out) {
   sqlite3_str_appendchar(out, 1, '.');
 }
 
-void pllm_ext_figure_spec(const PllmFigureData *data, const char *title, int width, sqlite3_str *out) {
+PllmStatus pllm_ext_figure_spec(const PllmFigureData *data, const char *title, int width, sqlite3_str *out,
+                                PllmError *err) {
   sqlite3_str *words = sqlite3_str_new(NULL);
   char *text;
+  pllm_ext_figure_words(data, words);
+  text = sqlite3_str_finish(words);
+  if (!text) return pllm_fail_nomem(err);
   sqlite3_str_appendall(out, "{\"$schema\":\"" SCHEMA "\",\"title\":{\"text\":");
   pllm_ext_json_string(out, title ? title : data->figure->title);
   sqlite3_str_appendall(out, ",\"anchor\":\"start\"},\"description\":");
-  pllm_ext_figure_words(data, words);
-  text = sqlite3_str_finish(words);
-  pllm_ext_json_string(out, text ? text : data->figure->title);
+  pllm_ext_json_string(out, text);
   sqlite3_free(text);
   if (width > 0)
     sqlite3_str_appendf(out, ",\"width\":%d", width);
@@ -183,4 +185,5 @@ void pllm_ext_figure_spec(const PllmFigureData *data, const char *title, int wid
   put_values(&data->rows, out);
   sqlite3_str_appendall(out, "]},");
   put_template(data, out);
+  return PLLM_OK;
 }
