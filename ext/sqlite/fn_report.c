@@ -5,8 +5,8 @@
 **   SELECT persona_report('report.html', '{"library": "build/report/vega.js", "overwrite": true}');
 **
 **   R1  One self-contained HTML page: what is in the database (main tables prompts, responses, reward_models), every figure
-**       of persona_chart that can be drawn from it, each with the table behind it, and the prompts on which users agree
-**       and disagree most.  What is missing is listed with what makes it.
+**       of persona_chart that can be drawn from it, each with the table behind it, the table runs, and the prompts on
+**       which users agree and disagree most.  What is missing is listed with what makes it.
 **   R2  "library" names a JavaScript file with vega, vega-lite and vega-embed, which is copied into the page to draw
 **       the figures; `make report` makes it.  Without it the tables show the figures as bars.
 **   R3  "population" (a name or a list; default users) and "split" are those of the charts of votes; "title".
@@ -110,6 +110,7 @@ static PllmStatus write_report(PllmReport *report, const char *path, int overwri
   report->charts = library != NULL;
   if (status == PLLM_OK) status = pllm_ext_report_data(report, err);
   if (status == PLLM_OK) status = pllm_ext_report_figures(report, err);
+  if (status == PLLM_OK) status = pllm_ext_report_runs(report, err);
   if (status == PLLM_OK) status = pllm_ext_report_prompts(report, err);
   if (status == PLLM_OK && sqlite3_str_errcode(report->absent)) status = pllm_fail_nomem(err);
   if (status == PLLM_OK) pllm_ext_report_absent(report);

@@ -22,6 +22,7 @@ typedef struct PllmReport {
 */
 PllmStatus pllm_ext_report_data(PllmReport *report, PllmError *err);    /* splits, reward models, populations */
 PllmStatus pllm_ext_report_figures(PllmReport *report, PllmError *err); /* every figure of show_figures.c */
+PllmStatus pllm_ext_report_runs(PllmReport *report, PllmError *err);    /* the table runs */
 PllmStatus pllm_ext_report_prompts(PllmReport *report, PllmError *err); /* prompts that divide and unite users */
 void pllm_ext_report_absent(PllmReport *report);
 

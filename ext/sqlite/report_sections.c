@@ -106,15 +106,21 @@ static PllmStatus read_rows(const PllmReport *report, const char *sql, PllmShowR
   return status;
 }
 
-/* A query's rows below a smaller heading; nothing where there are none. */
-static PllmStatus put_query(PllmReport *report, const char *title, const unsigned char *sql, PllmError *err) {
+/* A query's rows below a smaller heading, or in a section of their own where it has an id; nothing where there are
+** none. */
+static PllmStatus put_query(PllmReport *report, const char *id, const char *title, const unsigned char *sql,
+                            PllmError *err) {
   PllmShowRows rows = {0};
   PllmStatus status = read_rows(report, (const char *)sql, &rows, err);
   if (status != PLLM_OK) {
     if (lives_without(report, title, err)) status = PLLM_OK;
   } else if (rows.n_rows > 0) {
-    sqlite3_str_appendf(report->body, "<h3>%s</h3>\n", title);
+    if (id)
+      heading(report, id, title);
+    else
+      sqlite3_str_appendf(report->body, "<h3>%s</h3>\n", title);
     put_table(report->body, &rows, "", title, -1);
+    if (id) sqlite3_str_appendall(report->body, "</section>\n");
   }
   pllm_ext_rows_free(&rows);
   return status;
@@ -123,9 +129,9 @@ static PllmStatus put_query(PllmReport *report, const char *title, const unsigne
 PllmStatus pllm_ext_report_data(PllmReport *report, PllmError *err) {
   PllmStatus status;
   heading(report, "data", "The data");
-  status = put_query(report, "Prompts and responses", pllm_show_report_splits_sql, err);
-  if (status == PLLM_OK) status = put_query(report, "Reward models", pllm_show_report_models_sql, err);
-  if (status == PLLM_OK) status = put_query(report, "Populations", pllm_show_report_populations_sql, err);
+  status = put_query(report, NULL, "Prompts and responses", pllm_show_report_splits_sql, err);
+  if (status == PLLM_OK) status = put_query(report, NULL, "Reward models", pllm_show_report_models_sql, err);
+  if (status == PLLM_OK) status = put_query(report, NULL, "Populations", pllm_show_report_populations_sql, err);
   sqlite3_str_appendall(report->body, "</section>\n");
   return status;
 }
@@ -173,6 +179,10 @@ PllmStatus pllm_ext_report_figures(PllmReport *report, PllmError *err) {
     }
   }
   return PLLM_OK;
+}
+
+PllmStatus pllm_ext_report_runs(PllmReport *report, PllmError *err) {
+  return put_query(report, "runs", "Runs of language models", pllm_show_report_runs_sql, err);
 }
 
 /* The columns of report_prompts.sql. */

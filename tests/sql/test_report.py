@@ -94,6 +94,7 @@ for name, lacks in (("diversity", "persona_votes: argument 1 (population): no su
 for name in ("coefficients", "fewshot", "continual", "leaderboard"):
     ok(f"{name}: no such table: {name}; sql/" in page.text(), f"bare: says what makes {name}")
 ok("Prompts and responses: no such table: prompts" in page.text(), "bare: says that there are no prompts")
+ok("Runs of language models: no such table: runs" in page.text(), "bare: says that there are no runs")
 
 # ---- the demo data, without and with a chart library ----
 n, path = report("plain.html", title="A <b>title</b> & \"more\"")
@@ -136,11 +137,16 @@ db.executemany("INSERT INTO continual VALUES (?, ?, ?, ?, ?)",
                [(m, t, k / t, k / t - 0.1, k / t + 0.1) for k, m in enumerate((EVIL, "window of 5", "none"), 1) for t in range(1, 41)])
 db.execute("CREATE TABLE fewshot AS SELECT method, turn AS interactions, 1 - regret / 4 AS captured_share FROM continual WHERE turn IN (1, 3, 5, 10)")
 db.execute("INSERT INTO continual VALUES (NULL, 41, NULL, NULL, NULL)")
+with open(f"{ROOT}/sql/generation_tables.sql") as f:
+    tables = f.read()
+db.executescript(tables[tables.index("CREATE TABLE IF NOT EXISTS runs("):].split(";\n")[0])
+db.execute("INSERT INTO runs(run, n, tasks, total_score, win_best) VALUES (?, 9, 10, 0.25, 12.5)", (EVIL,))
 n, path = report("evil.html", library=os.path.join(folder, "library.js"))
 page = Page(path)
 eq(n, 8, "every figure")
 sound(page, "evil")
 ok(EVIL in page.text() and not page.all("b"), "evil: shown as text")
+ok(page.all("section", id="runs") and "% wins against best" in page.text() and "12.5" in page.text(), "evil: runs are listed")
 eq(len(page.scripts), 8 + 2, "evil: no script but ours")
 eq(json.loads(page.scripts[7])["data"]["values"][0]["method"], EVIL, "evil: the same in the specifications")
 ok("\x01" not in page.source and "\r" not in page.source, "evil: no control characters in the page")
