@@ -1,4 +1,4 @@
-/* The estimators through the core's own interface: options, odd feedback, and bits that nothing but the rows decides. */
+/* The estimators through the core's own interface: options, odd feedback, and bits that only the rows decide. */
 #include "tap.h"
 
 #include "../../ext/core/core_simd.h"
