@@ -20,22 +20,35 @@ BINS = [("labelled 2 or less", (2, 3), (1, 2)), ("labelled 3", (4, 4), (3, 3)), 
         ("labelled 5", (6, 6), (5, 5)), ("labelled 6 or more", (7, 99), (6, 99))]
 
 
-def run(db, name, **parameters):
-    """Execute a file; the results of its SELECTs as lists of dicts."""
+def statements(name):
+    """The statements of a file, one after the other, as any client would send them."""
     with open(os.path.join(ROOT, name), encoding="utf-8") as f:
         text = f.read()
-    results, statement = [], ""
+    statement = ""
     for line in text.splitlines(keepends=True):
         statement += line
-        if not sqlite3.complete_statement(statement) or not re.sub(r"--[^\n]*", "", statement).strip():
-            continue
+        if sqlite3.complete_statement(statement) and re.sub(r"--[^\n]*", "", statement).strip():
+            yield statement
+            statement = ""
+    assert not re.sub(r"--[^\n]*", "", statement).strip(), statement
+
+
+def run(db, name, after=(), **parameters):
+    """Execute a file; the results of its SELECTs as lists of dicts.
+
+    after: {table: script}, what to do to a table of the file once it is there.
+    """
+    results, pending = [], dict(after)
+    for statement in statements(name):
         names = set(re.findall(r":([a-z_]+)\b", re.sub(r"--[^\n]*|'[^']*'", "", statement)))
         cursor = db.execute(statement, {n: parameters.get(n) for n in names})
         if cursor.description:
             columns = [c[0] for c in cursor.description]
             results.append([dict(zip(columns, row)) for row in cursor])
-        statement = ""
-    assert not re.sub(r"--[^\n]*", "", statement).strip(), statement
+        made = re.search(r"CREATE TEMP TABLE (\w+)", statement)
+        if made and made[1] in pending:
+            db.executescript(pending.pop(made[1]))
+    assert not pending, pending
     return results
 
 
