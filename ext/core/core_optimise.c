@@ -162,13 +162,11 @@ PllmStatus pllm_lbfgs(PllmLbfgs *p, double *x, PllmError *err) {
       for (size_t i = 0; i < n; i++) next[i] = x[i] + t * direction[i];
       status = p->value(p->arg, next, &next_value, next_gradient, err);
       if (status != PLLM_OK || next_value <= value + 1e-4 * t * slope) break;
+      /* where rounding hides the descent, a smaller gradient shows it */
+      if (next_value - value <= 1e-14 * fabs(value) && dot(next_gradient, next_gradient, n) < norm * norm) break;
     }
     if (status != PLLM_OK) break;
-    if (halvings == MAX_HALVINGS) { /* no descent that can be seen: at the minimum to rounding, or misled */
-      if (m.count == 0) break;
-      m.count = m.next = 0;
-      continue;
-    }
+    if (halvings == MAX_HALVINGS) break; /* at the minimum to rounding */
     remember(&m, x, next, gradient, next_gradient);
     memcpy(x, next, n * sizeof *x);
     memcpy(gradient, next_gradient, n * sizeof *x);
