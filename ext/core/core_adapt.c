@@ -5,7 +5,7 @@
 #include "core_catalogue.h"
 #include "core_fit.h"
 #include "core_math.h"
-#include "core_posterior.h"
+#include "core_preference.h"
 
 #include <string.h>
 
@@ -67,6 +67,8 @@ static const PllmMethodOption known[] = {
      "a number from 1e-6 to 1e6: low ones trust the best explanations alone", "0.07"},
     {"pairs", BRADLEY_TERRY | NEIGHBORS | LORE | SVD | MAML, 1u << PLLM_CHOICES,
      "given | implied: best over worst, or all pairs a set implies", "\"given\""},
+    {"return", POSTERIOR, PREFERENCES, "weights | model: the posterior as a model, for preference_probability",
+     "\"weights\""},
     {"names", ALL, ALL_FORMS,
      "an array of texts: what the features are called, to be compared with the model's", "null"},
 };
@@ -140,6 +142,7 @@ PllmStatus pllm_adapt_options(PllmForm form, const char *text, size_t bytes, con
       {.name = "seed", .kind = PLLM_OPTION_INTEGER, .value = &seed, .min = 0, .max = UINT32_MAX},
       {.name = "lambda", .kind = PLLM_OPTION_NUMBER, .value = &o.lambda, .min = 1e-6, .max = 1e9},
       {.name = "pairs", .kind = PLLM_OPTION_CHOICE, .value = &pairs, .choices = "given|implied"},
+      {.name = "return", .kind = PLLM_OPTION_CHOICE, .value = &o.return_model, .choices = "weights|model"},
       {.name = "names", .kind = PLLM_OPTION_ANY, .value = &names},
       {.name = "iterations", .kind = PLLM_OPTION_INTEGER, .value = &iterations, .min = 0, .max = 1e6},
       {.name = "rate", .kind = PLLM_OPTION_NUMBER, .value = &o.rate, .min = 1e-9, .max = 1e3},
@@ -206,7 +209,7 @@ void pllm_adapter_free(PllmAdapter *a) {
   pllm_free(a);
 }
 
-static int is_gaussian(const PllmAdaptOptions *o, const PllmFeedback *f) {
+int pllm_adapt_is_gaussian(const PllmAdaptOptions *o, const PllmFeedback *f) {
   if (o->model) return 0;
   if (o->prior == PLLM_PRIOR_AUTO) return f->f32_rows > 0 || f->dim > PLLM_MAX_MODELS;
   return o->prior == PLLM_PRIOR_GAUSSIAN;
@@ -224,7 +227,7 @@ static PllmStatus prepare(PllmAdapter *a, const PllmAdaptOptions *o, const PllmF
   PllmStatus status;
   if (o->model && dim != o->model->dim)
     return pllm_fail(err, PLLM_INVALID, "%zu features; the model's have %zu numbers", dim, o->model->dim);
-  if (o->method == PLLM_METHOD_POSTERIOR && !is_gaussian(o, f)) {
+  if (o->method == PLLM_METHOD_POSTERIOR && !pllm_adapt_is_gaussian(o, f)) {
     PllmParticles *p = a->particles;
     if (dim > PLLM_MAX_MODELS)
       return pllm_fail(err, PLLM_INVALID, "%zu features; the dirichlet prior is for at most %d reward models", dim,
@@ -301,7 +304,7 @@ static PllmStatus estimate(const PllmAdapter *a, const PllmAdaptOptions *o, cons
   if (status != PLLM_OK) return status;
   switch (o->method) {
   case PLLM_METHOD_POSTERIOR:
-    if (!is_gaussian(o, f)) {
+    if (!pllm_adapt_is_gaussian(o, f)) {
       pllm_posterior_mean(a->particles, &evidence, rest, stop, NULL, w);
       break;
     }
@@ -343,6 +346,20 @@ PllmStatus pllm_adapt(PllmAdapter *adapter, const PllmAdaptOptions *options, con
   PllmStatus status = prepare(adapter, options, feedback, pllm_feedback_count(feedback), 1, err);
   atomic_init(&flag, 0);
   return status == PLLM_OK ? estimate(adapter, options, feedback, adapter->memory, &stop, weights, err) : status;
+}
+
+PllmStatus pllm_adapt_model(PllmAdapter *adapter, const PllmAdaptOptions *options, const PllmFeedback *feedback,
+                            const PllmRun *run, PllmModel **model, PllmError *err) {
+  double *weights = pllm_alloc(feedback->dim, sizeof *weights);
+  PllmEvidence evidence;
+  PllmStatus status = weights ? pllm_adapt(adapter, options, feedback, weights, run, err) : pllm_fail_nomem(err);
+  *model = NULL;
+  if (status == PLLM_OK) status = pllm_evidence_build(feedback, options->half_life, adapter->memory, &evidence, err);
+  if (status == PLLM_OK)
+    status = pllm_posterior_model(options, pllm_adapt_is_gaussian(options, feedback), &evidence, weights,
+                                  feedback->f32_rows > 0, model, err);
+  pllm_free(weights);
+  return status;
 }
 
 /* ---- many users ---- */
@@ -388,7 +405,7 @@ PllmStatus pllm_adapt_batch(PllmAdapter *adapter, const PllmAdaptOptions *option
   for (size_t i = 0; i < users; i++) {
     size_t rows = pllm_feedback_count(feedback[i]);
     if (rows == 0) continue;
-    if (is_gaussian(options, feedback[i]))
+    if (pllm_adapt_is_gaussian(options, feedback[i]))
       gaussian = feedback[i];
     else
       most = feedback[i];

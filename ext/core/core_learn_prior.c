@@ -50,19 +50,23 @@ static double log_gamma(double x) {
 
 /* ---- the prior as a model ---- */
 
-void pllm_prior_shape(const PllmModel *m, PllmPriorShape *shape) {
-  const double *weights = pllm_model_numbers(m, "weights"), *alpha = pllm_model_numbers(m, "alpha");
-  const double *sharp = pllm_model_numbers(m, "sharpness");
+void pllm_prior_shape_of(size_t dim, const double *mean, const double *alpha, const double *sharp,
+                         PllmPriorShape *shape) {
   memset(shape, 0, sizeof *shape);
-  shape->dim = m->dim;
+  shape->dim = dim;
   shape->even = 1;
   for (int g = 0; g < PLLM_GROUPS; g++) {
     shape->alpha[g] = alpha[2 * g];
     shape->share[g] = alpha[2 * g + 1];
   }
   for (int k = 0; k < PLLM_SHARPNESSES; k++) shape->sharp[k] = sharp[2 * k + 1];
-  for (size_t b = 0; b < m->dim; b++) shape->even = shape->even && weights[b] == weights[0];
-  for (size_t b = 0; b < m->dim; b++) shape->tilt[b] = shape->even ? 1 : weights[b] * (double)m->dim;
+  for (size_t b = 0; b < dim; b++) shape->even = shape->even && mean[b] == mean[0];
+  for (size_t b = 0; b < dim; b++) shape->tilt[b] = shape->even ? 1 : mean[b] * (double)dim;
+}
+
+void pllm_prior_shape(const PllmModel *m, PllmPriorShape *shape) {
+  pllm_prior_shape_of(m->dim, pllm_model_numbers(m, "weights"), pllm_model_numbers(m, "alpha"),
+                      pllm_model_numbers(m, "sharpness"), shape);
 }
 
 static int adds_up(const double *p, size_t n, size_t stride) {
@@ -74,22 +78,26 @@ static int adds_up(const double *p, size_t n, size_t stride) {
   return fabs(sum - 1) < 1e-9;
 }
 
-PllmStatus pllm_prior_check(const PllmModel *m, PllmError *err) {
-  const double *weights = pllm_model_numbers(m, "weights"), *alpha = pllm_model_numbers(m, "alpha");
-  const PllmSection *sharp = pllm_model_section(m, "sharpness");
-  if (m->dim > PLLM_MAX_MODELS || m->rank != PLLM_GROUPS || sharp->rows != PLLM_SHARPNESSES)
-    return pllm_fail(err, PLLM_INVALID, "a prior of %zu features, %zu alphas and %zu sharpnesses", m->dim, m->rank,
+PllmStatus pllm_prior_numbers(size_t dim, const PllmSection *mean, const PllmSection *alpha, const PllmSection *sharp,
+                              PllmError *err) {
+  if (dim > PLLM_MAX_MODELS || alpha->rows != PLLM_GROUPS || sharp->rows != PLLM_SHARPNESSES)
+    return pllm_fail(err, PLLM_INVALID, "a prior of %zu features, %zu alphas and %zu sharpnesses", dim, alpha->rows,
                      sharp->rows);
-  for (size_t b = 0; b < m->dim; b++)
-    if (!(weights[b] >= 1e-9))
+  for (size_t b = 0; b < dim; b++)
+    if (!(mean->numbers[b] >= 1e-9))
       return pllm_fail(err, PLLM_INVALID, "a prior's mean of feature %zu is too small", b + 1);
   for (size_t g = 0; g < PLLM_GROUPS; g++)
-    if (!(alpha[2 * g] >= 1e-3 && alpha[2 * g] <= 1e3))
+    if (!(alpha->numbers[2 * g] >= 1e-3 && alpha->numbers[2 * g] <= 1e3))
       return pllm_fail(err, PLLM_INVALID, "a prior's alpha %zu is not from 0.001 to 1000", g + 1);
-  if (!adds_up(weights, m->dim, 1) || !adds_up(alpha + 1, PLLM_GROUPS, 2) ||
+  if (!adds_up(mean->numbers, dim, 1) || !adds_up(alpha->numbers + 1, PLLM_GROUPS, 2) ||
       !adds_up(sharp->numbers + 1, PLLM_SHARPNESSES, 2))
     return pllm_fail(err, PLLM_INVALID, "a prior's probabilities do not add up to 1");
   return PLLM_OK;
+}
+
+PllmStatus pllm_prior_check(const PllmModel *m, PllmError *err) {
+  return pllm_prior_numbers(m->dim, pllm_model_section(m, "weights"), pllm_model_section(m, "alpha"),
+                            pllm_model_section(m, "sharpness"), err);
 }
 
 /* ---- one round of sampling ---- */

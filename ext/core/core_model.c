@@ -7,7 +7,7 @@
 #include <string.h>
 
 /* How many rows or columns a section has. */
-typedef enum Extent { ONE, TWO, DIM, RANK, FREE } Extent;
+typedef enum Extent { ONE, TWO, THREE, FIVE, DIM, RANK, FREE } Extent;
 
 typedef struct Shape {
   PllmModelKind kind;
@@ -42,6 +42,14 @@ static const Shape shapes[] = {
     {PLLM_MODEL_MAML, "basis", RANK, DIM, 0},
     {PLLM_MODEL_MAML, "theta", ONE, RANK, 0},
     {PLLM_MODEL_MAML, "history", FREE, TWO, 0},
+    {PLLM_MODEL_POSTERIOR, "weights", ONE, DIM, 0},
+    {PLLM_MODEL_POSTERIOR, "x", FREE, DIM, 0},
+    {PLLM_MODEL_POSTERIOR, "sets", FREE, FIVE, 0},
+    {PLLM_MODEL_POSTERIOR, "scale", ONE, ONE, 0},
+    {PLLM_MODEL_POSTERIOR, "settings", ONE, THREE, 0},
+    {PLLM_MODEL_POSTERIOR, "prior_mean", ONE, DIM, 1},
+    {PLLM_MODEL_POSTERIOR, "prior_alpha", FREE, TWO, 1},
+    {PLLM_MODEL_POSTERIOR, "prior_sharpness", FREE, TWO, 1},
     {PLLM_MODEL_NEIGHBORS, "weights", ONE, DIM, 0},
     {PLLM_MODEL_NEIGHBORS, "users", RANK, TWO, 0},
     {PLLM_MODEL_NEIGHBORS, "profiles", RANK, DIM, 0},
@@ -203,6 +211,8 @@ static int fits(size_t found, Extent extent, const PllmModel *m) {
   switch (extent) {
   case ONE: return found == 1;
   case TWO: return found == 2;
+  case THREE: return found == 3;
+  case FIVE: return found == 5;
   case DIM: return found == m->dim;
   case RANK: return found == m->rank;
   case FREE: break;
@@ -257,6 +267,7 @@ PllmStatus pllm_model_check(const PllmModel *m, PllmError *err) {
   pllm_json_free(json);
   if (status == PLLM_OK) status = check_sections(m, err);
   if (status == PLLM_OK && m->kind == PLLM_MODEL_PRIOR) status = pllm_prior_check(m, err);
+  if (status == PLLM_OK && m->kind == PLLM_MODEL_POSTERIOR) status = pllm_posterior_check(m, err);
   if (status == PLLM_OK && m->kind == PLLM_MODEL_NEIGHBORS) status = pllm_neighbors_check(m, err);
   return status;
 }

@@ -18,6 +18,9 @@ int pllm_core_name_ok(const char *text, size_t bytes);
 PllmStatus pllm_core_names_copy(char ***names, size_t expected, const PllmText *texts, size_t count, PllmError *err);
 
 /* What the numbers of a kind must be, beyond finite: core_learn_prior.c. */
+PllmStatus pllm_prior_numbers(size_t dim, const PllmSection *mean, const PllmSection *alpha, const PllmSection *sharp,
+                              PllmError *err);
+PllmStatus pllm_posterior_check(const PllmModel *model, PllmError *err); /* core_preference.c */
 PllmStatus pllm_prior_check(const PllmModel *model, PllmError *err);
 PllmStatus pllm_neighbors_check(const PllmModel *model, PllmError *err); /* core_learn_neighbors.c */
 

@@ -214,6 +214,15 @@ static void cloud_mean(const Sampler *s, double *mean) {
   }
 }
 
+/* Without evidence: the particles themselves. */
+static void show_prior(const PllmParticles *p, PllmOnlooker *onlooker) {
+  for (size_t i = 0; i < p->count; i++) {
+    double sharp[PLLM_SHARPNESSES] = {0};
+    sharp[(int)p->levels[i]] = 1;
+    onlooker->draw(onlooker->arg, 1 / (double)p->count, p->weights + i, p->count, sharp);
+  }
+}
+
 static void show_cloud(const Sampler *s) {
   const Cloud *c = &s->cloud;
   for (size_t i = 0; i < c->n; i++) {
@@ -360,7 +369,8 @@ static void show_lanes(Sampler *s, size_t sets) {
   for (size_t first = 0; first < PLLM_MOVED; first += PLLM_BLOCK) {
     const double *u = s->u + first * s->v->rows;
     memset(ll, 0, sizeof ll);
-    for (int k = 0; k < PLLM_SHARPNESSES && !s->v->ratings; k++) {
+    /* one that was set (level 0 stands for it), and ratings, need no likelihoods */
+    for (int k = 0; k < PLLM_SHARPNESSES && !s->v->ratings && !(s->p->sharpness > 0); k++) {
       for (size_t l = 0; l < PLLM_BLOCK; l++) b[l] = (double)(1 << k);
       for (size_t i = 0; i < sets && !(i % 16 == 0 && pllm_stopped(s->stop)); i++)
         s->kernel->set_likelihood(&s->v->set[i], u + s->v->set[i].first * PLLM_BLOCK, b, ll[k]);
@@ -476,6 +486,10 @@ void pllm_posterior_mean(const PllmParticles *p, const PllmEvidence *v, void *sc
   memset(mean, 0, dim * sizeof *mean);
   if (!v->informative || dim == 1) {
     for (size_t b = 0; b < dim; b++) mean[b] = (p->shape ? p->shape->tilt[b] : 1) / (double)dim;
+    if (onlooker) {
+      show_prior(p, onlooker);
+      onlooker->evidence = 0;
+    }
     return;
   }
   start(&s, p, v, scratch);

@@ -24,6 +24,9 @@ typedef struct PllmPriorShape {
 
 /* core_learn_prior.c: the prior of a model of that kind. */
 void pllm_prior_shape(const PllmModel *model, PllmPriorShape *shape);
+/* The same from the numbers of its sections. */
+void pllm_prior_shape_of(size_t dim, const double *mean, const double *alpha, const double *sharp,
+                         PllmPriorShape *shape);
 
 /*
 ** Who looks on: draws from the posterior, with their shares of it (they add up to 1): weights stride apart, and the
@@ -79,8 +82,8 @@ size_t pllm_posterior_bytes(size_t dim, size_t rows);
 
 /*
 ** The posterior mean into mean[dim], which is on the simplex; nothing of use when stop says so.  onlooker may be
-** NULL; it sees nothing where there is no evidence.  Never allocates. O(particles x rows x dim) for the first sets,
-** then O(lanes x steps x rows x dim); see core_posterior.c.
+** NULL; without evidence it sees the prior's particles.  Never allocates. O(particles x rows x dim) for the first
+** sets, then O(lanes x steps x rows x dim); see core_posterior.c.
 */
 void pllm_posterior_mean(const PllmParticles *particles, const PllmEvidence *evidence, void *scratch,
                          const PllmStop *stop, PllmOnlooker *onlooker, double *mean);

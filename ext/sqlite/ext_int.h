@@ -91,6 +91,7 @@ int pllm_ext_init_analysis(PllmConn *conn, char **error);
 int pllm_ext_init_distill(PllmConn *conn, char **error);
 int pllm_ext_init_model(PllmConn *conn, char **error);
 int pllm_ext_init_learn(PllmConn *conn, char **error);
+int pllm_ext_init_preference(PllmConn *conn, char **error);
 int pllm_ext_init_model_tables(PllmConn *conn, char **error);
 int pllm_ext_init_icl(PllmConn *conn, char **error);
 int pllm_ext_init_chart(PllmConn *conn, char **error);

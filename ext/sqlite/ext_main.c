@@ -52,6 +52,7 @@ PLLM_EXPORT int sqlite3_personalllm_init(sqlite3 *db, char **error, const sqlite
       pllm_ext_init_distill,
       pllm_ext_init_model,
       pllm_ext_init_learn,
+      pllm_ext_init_preference,
       pllm_ext_init_model_tables,
       pllm_ext_init_icl,
       pllm_ext_init_chart,

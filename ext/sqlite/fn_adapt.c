@@ -124,7 +124,8 @@ static void inverse(sqlite3_context *context, PllmForm form, int argc, sqlite3_v
 /* Numbers of features from which an estimate may take so long that it listens to sqlite3_interrupt(). */
 #define LONG_WORK 4096
 
-static PllmStatus estimate(PllmConn *conn, Group *g, PllmError *err) {
+/* The weights into g->weights or, with model, the posterior into *model. */
+static PllmStatus estimate(PllmConn *conn, Group *g, PllmModel **model, PllmError *err) {
   PllmAdapter *adapter = pllm_ext_adapter(conn, err);
   PllmExtPoll poll;
   const PllmRun *run = NULL;
@@ -135,7 +136,8 @@ static PllmStatus estimate(PllmConn *conn, Group *g, PllmError *err) {
     if (rc != SQLITE_OK) return pllm_ext_sqlite_fail(err, conn->db, rc);
     run = &poll.run;
   }
-  status = pllm_adapt(adapter, &g->rows.options, g->feedback, g->weights, run, err);
+  status = model ? pllm_adapt_model(adapter, &g->rows.options, g->feedback, run, model, err)
+                 : pllm_adapt(adapter, &g->rows.options, g->feedback, g->weights, run, err);
   if (run) pllm_ext_poll_close(&poll);
   return status;
 }
@@ -146,6 +148,15 @@ static void value(sqlite3_context *context, PllmForm form) {
   size_t dim;
   if (!g || !g->opened || g->failed || pllm_feedback_count(g->feedback) == 0) return;
   dim = pllm_feedback_dim(g->feedback);
+  if (g->rows.options.return_model) {
+    PllmModel *model = NULL;
+    if (estimate(sqlite3_user_data(context), g, &model, &err) == PLLM_OK)
+      pllm_ext_result_model(context, function_names[form], model);
+    else
+      group_fail(context, g, form, &err);
+    pllm_model_free(model);
+    return;
+  }
   if (!g->fresh) {
     if (g->room < dim) {
       double *weights = pllm_resize(g->weights, dim, sizeof *weights);
@@ -156,7 +167,7 @@ static void value(sqlite3_context *context, PllmForm form) {
       g->weights = weights;
       g->room = dim;
     }
-    if (estimate(sqlite3_user_data(context), g, &err) != PLLM_OK) {
+    if (estimate(sqlite3_user_data(context), g, NULL, &err) != PLLM_OK) {
       group_fail(context, g, form, &err);
       return;
     }

@@ -253,6 +253,8 @@ static PllmStatus adaptBegin(PllmTvfCursor *cursor, PllmError *err) {
   if (status != PLLM_OK) return status;
   status = pllm_ext_rows_open(cursor->conn, &scan->rows, form, &trailing, err);
   if (status != PLLM_OK) return status;
+  if (scan->rows.options.return_model)
+    return pllm_fail(err, PLLM_INVALID, "option \"return\" is for the aggregates; persona_adapt gives weights");
   scan->n_values = pllm_ext_form_columns(form);
   by_turn = form != PLLM_CHOICES && scan->rows.options.half_life > 0;
   if (by_turn && !has_turn)

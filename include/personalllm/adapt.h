@@ -63,6 +63,7 @@ typedef struct PllmAdaptOptions {
   uint32_t iterations;
   int implied;      /* Bradley-Terry: all implied pairs, not only the given one */
   uint32_t seed;    /* of the sampler */
+  int return_model; /* the posterior as a model, rather than weights: pllm_adapt_model */
   const PllmModel *model; /* what historical users taught; NULL for none; not owned */
 } PllmAdaptOptions;
 
@@ -136,6 +137,26 @@ void pllm_adapter_free(PllmAdapter *adapter);
 */
 PllmStatus pllm_adapt(PllmAdapter *adapter, const PllmAdaptOptions *options, const PllmFeedback *feedback,
                       double *weights, const PllmRun *run, PllmError *err);
+
+/*
+** The posterior (method posterior, pairs or choice sets) as a model, for pllm_preference_new; its "weights" are
+** those that pllm_adapt gives.  Otherwise as pllm_adapt.
+*/
+PllmStatus pllm_adapt_model(PllmAdapter *adapter, const PllmAdaptOptions *options, const PllmFeedback *feedback,
+                            const PllmRun *run, PllmModel **model, PllmError *err);
+
+/*
+** How likely a user of that posterior prefers a to b: the choice model's probability, averaged over the posterior.
+** Making one samples the posterior again (as long as an estimate takes); PLLM_INVALID for a model of another kind.
+** A probability takes O(draws dim), some 5,000 exponentials; scratch holds pllm_preference_scratch numbers.
+** Read-only after making: threads may share it.
+*/
+typedef struct PllmPreference PllmPreference;
+PllmStatus pllm_preference_new(const PllmModel *model, const PllmRun *run, PllmPreference **preference, PllmError *err);
+void pllm_preference_free(PllmPreference *preference); /* NULL is accepted */
+size_t pllm_preference_scratch(const PllmPreference *preference);
+double pllm_preference_probability(const PllmPreference *preference, const double *a, const double *b,
+                                   double *scratch);
 
 /*
 ** The same for many users on several threads: weights of user i to weights + i*dim; users without rows are left
