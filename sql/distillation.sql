@@ -40,12 +40,17 @@ CREATE TEMP TABLE student AS
                          json_set((SELECT options FROM names), '$.type', 'f32'))
   FROM train;
 
+-- A model belongs in a scalar subquery: it is then read and decoded once, not once a row.
 DROP TABLE IF EXISTS temp.predicted;
 CREATE TEMP TABLE predicted AS
   SELECT s.name, r.response_id, r.prompt_id, r.rewards,
-         CASE WHEN s.name = 'text student' THEN predict_rewards(s.model, p.text, r.text)
-              WHEN s.name = 'style counts' THEN predict_rewards(s.model, text_features(r.text))
-              ELSE predict_rewards(s.model, text_embedding(r.text, 512)) END AS features
+         CASE s.name
+           WHEN 'text student'
+             THEN predict_rewards((SELECT model FROM student WHERE name = 'text student'), p.text, r.text)
+           WHEN 'style counts'
+             THEN predict_rewards((SELECT model FROM student WHERE name = 'style counts'), text_features(r.text))
+           ELSE predict_rewards((SELECT model FROM student WHERE name = 'embedding'), text_embedding(r.text, 512))
+         END AS features
   FROM student s JOIN prompts p JOIN responses r USING (prompt_id)
   WHERE p.split = 'test';
 

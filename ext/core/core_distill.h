@@ -21,7 +21,7 @@ PllmStatus pllm_form_features(const char *prompt, size_t prompt_bytes, const cha
 **   features,
 **            over sqrt(random/2): random Fourier features (Rahimi, Recht 2007) of a Gaussian kernel
 **   words    `hashed` numbers: signed hashed words and pairs of words, of the whole text, its first and its last
-**            PLLM_EDGE tokens
+**            PLLM_EDGE tokens, and shapes of words in runs of up to three
 ** They are a function of the text, the two sizes and the seed.
 */
 #define PLLM_EDGE 30

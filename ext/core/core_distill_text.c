@@ -4,9 +4,12 @@
 ** FROZEN within a major version: what a stored student's weights mean.  The same bits on every CPU.
 **
 ** Words.  The tokens of text.h, each also the line breaks before it (at most two).  Features are single tokens and
-** pairs of tokens in a row, as hashes of their lower case, in three families: of the whole response (weight 1), of
-** its first and of its last PLLM_EDGE tokens (weight 0.7 each).  A feature seen t times counts log(1 + t), negative
-** when bit 63 of its hash is set; each family is divided by its Euclidean norm; all is multiplied by WORDS_SCALE.
+** pairs of tokens in a row, as hashes of their lower case, in four families: of the whole response (weight 1), of its
+** first and of its last PLLM_EDGE tokens (weight 0.5 each), and, weight 0.8, of the whole response's shapes, with
+** triples too.  A shape is the token itself for stop words, marks and clitics; one and the same for all numbers; and
+** for other words whether they begin with a capital, a third of their length (at most 4) and their ending (ing, ed,
+** ly, s or another).  A feature seen t times counts log(1 + t), negative when bit 63 of its hash is set; each family
+** is divided by its Euclidean norm; all is multiplied by WORDS_SCALE.
 **
 ** Scales.  What makes the three kinds of features count as they do: chosen, like the width of the Gaussian kernel
 ** exp(-GAMMA |a - b|^2 / PLLM_FORM_FEATURES), by cross-validation over the training prompts of alpaca8.
@@ -21,7 +24,8 @@
 #define WORDS_SCALE 0.4
 const double pllm_form_scale = 0.03;
 
-static const double family_weight[3] = {1, 0.7, 0.7};
+typedef enum Family { WHOLE, BEGINNING, END, SHAPES, FAMILIES } Family; /* fits in two bits */
+static const double family_weight[FAMILIES] = {1, 0.5, 0.5, 0.8};
 
 /* ---- random features ---- */
 
@@ -98,36 +102,55 @@ void pllm_text_random(const PllmTextMap *map, const double *form, size_t first, 
 
 /* ---- words ---- */
 
-static PllmStatus push(PllmU64List *keys, uint64_t hash, unsigned family, PllmError *err) {
-  return pllm_u64_push(keys, (hash & ~UINT64_C(3)) | family, err);
+static PllmStatus push(PllmU64List *keys, uint64_t hash, Family family, PllmError *err) {
+  return pllm_u64_push(keys, (hash & ~UINT64_C(3)) | (uint64_t)family, err);
 }
 
-/* The tokens' hashes. */
-static PllmStatus list_tokens(const char *text, size_t bytes, PllmU64List *tokens, PllmError *err) {
+static int ends(const PllmToken *token, const char *ending) {
+  size_t n = strlen(ending);
+  return token->bytes > n && memcmp(token->start + token->bytes - n, ending, n) == 0;
+}
+
+static uint64_t shape_hash(const PllmToken *token) {
+  uint64_t capital, length, ending;
+  if (token->kind == PLLM_TOKEN_NUMBER) return pllm_hash_mix('9');
+  if (token->kind != PLLM_TOKEN_WORD || (pllm_lexicon_flags(token) & PLLM_LEX_STOP)) return pllm_token_hash(token, 0);
+  capital = token->first != pllm_text_lower(token->first);
+  length = token->chars < 12 ? token->chars / 3 : 4;
+  ending = ends(token, "ing") ? 1 : ends(token, "ed") ? 2 : ends(token, "ly") ? 3 : ends(token, "s") ? 4 : 0;
+  return pllm_hash_mix(1000 + 64 * capital + 8 * length + ending);
+}
+
+/* The hashes of the tokens and of their shapes. */
+static PllmStatus list_tokens(const char *text, size_t bytes, PllmU64List *tokens, PllmU64List *shapes,
+                              PllmError *err) {
   PllmTokenizer walk = {.text = (const unsigned char *)text, .end = (const unsigned char *)text + bytes};
   PllmToken token;
   PllmStatus status = PLLM_OK;
   while (status == PLLM_OK && pllm_token_next(&walk, &token)) {
-    for (int i = 0; i < token.breaks && tokens->count > 0 && status == PLLM_OK; i++)
+    for (int i = 0; i < token.breaks && tokens->count > 0 && status == PLLM_OK; i++) {
       status = pllm_u64_push(tokens, pllm_hash_mix('\n'), err);
+      if (status == PLLM_OK) status = pllm_u64_push(shapes, pllm_hash_mix('\n'), err);
+    }
     if (status == PLLM_OK) status = pllm_u64_push(tokens, pllm_token_hash(&token, 0), err);
+    if (status == PLLM_OK) status = pllm_u64_push(shapes, shape_hash(&token), err);
   }
   return status;
 }
 
-/* Tokens [begin, end) and their pairs as features of a family. */
-static PllmStatus list_grams(const PllmU64List *tokens, size_t begin, size_t end, unsigned family, PllmU64List *keys,
-                             PllmError *err) {
-  PllmStatus status = PLLM_OK;
-  for (size_t i = begin; i < end && status == PLLM_OK; i++) {
-    uint64_t salt = family * UINT64_C(0xD1B54A32D192ED03);
-    status = push(keys, pllm_hash_mix(tokens->keys[i] ^ salt), family, err);
-    if (status == PLLM_OK && i > begin)
-      status =
-          push(keys, pllm_hash_mix((tokens->keys[i - 1] * UINT64_C(0x9E3779B97F4A7C15) + tokens->keys[i]) ^ salt),
-               family, err);
+/* Runs of 1 to `most` of the tokens [begin, end) as features of a family. */
+static PllmStatus list_grams(const PllmU64List *tokens, size_t begin, size_t end, size_t most, Family family,
+                             PllmU64List *keys, PllmError *err) {
+  const uint64_t salt = (uint64_t)family * UINT64_C(0xD1B54A32D192ED03);
+  for (size_t i = begin; i < end; i++) {
+    uint64_t hash = 0;
+    for (size_t n = 0; n < most && i + n < end; n++) {
+      PllmStatus status;
+      hash = hash * UINT64_C(0x9E3779B97F4A7C15) + tokens->keys[i + n];
+      if ((status = push(keys, pllm_hash_mix(hash ^ salt), family, err)) != PLLM_OK) return status;
+    }
   }
-  return status;
+  return PLLM_OK;
 }
 
 /* How many equal keys begin at i. */
@@ -138,7 +161,7 @@ static size_t run_length(const PllmU64List *keys, size_t i) {
 }
 
 static PllmStatus weigh(const PllmU64List *keys, PllmWords *words, PllmError *err) {
-  double norm[3] = {0};
+  double norm[FAMILIES] = {0};
   size_t distinct = pllm_u64_distinct(keys);
   if (words->count + distinct > words->room) {
     size_t room = 2 * words->room > words->count + distinct ? 2 * words->room : words->count + distinct;
@@ -161,15 +184,17 @@ static PllmStatus weigh(const PllmU64List *keys, PllmWords *words, PllmError *er
 }
 
 PllmStatus pllm_text_words(const char *response, size_t bytes, PllmWords *words, PllmError *err) {
-  PllmU64List tokens = {0}, keys = {0};
-  PllmStatus status = list_tokens(response, bytes, &tokens, err);
+  PllmU64List tokens = {0}, shapes = {0}, keys = {0};
+  PllmStatus status = list_tokens(response, bytes, &tokens, &shapes, err);
   size_t n = tokens.count, edge = n < PLLM_EDGE ? n : PLLM_EDGE;
-  if (status == PLLM_OK) status = list_grams(&tokens, 0, n, 0, &keys, err);
-  if (status == PLLM_OK) status = list_grams(&tokens, 0, edge, 1, &keys, err);
-  if (status == PLLM_OK) status = list_grams(&tokens, n - edge, n, 2, &keys, err);
+  if (status == PLLM_OK) status = list_grams(&tokens, 0, n, 2, WHOLE, &keys, err);
+  if (status == PLLM_OK) status = list_grams(&tokens, 0, edge, 2, BEGINNING, &keys, err);
+  if (status == PLLM_OK) status = list_grams(&tokens, n - edge, n, 2, END, &keys, err);
+  if (status == PLLM_OK) status = list_grams(&shapes, 0, n, 3, SHAPES, &keys, err);
   if (status == PLLM_OK) status = pllm_u64_sort(&keys, err);
   if (status == PLLM_OK) status = weigh(&keys, words, err);
   pllm_free(tokens.keys);
+  pllm_free(shapes.keys);
   pllm_free(keys.keys);
   return status;
 }

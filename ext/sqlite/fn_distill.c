@@ -19,8 +19,8 @@
 **       prompt.
 **   D3  prompt_id is an INTEGER on all rows or NULL (absent) on all; options is JSON text, the same on every row.
 **   D4  Options of both: lambda (a penalty for all reward models, instead of one for each by cross-validation),
-**       rewards (an array of their names).  Of distill_rewards: scale (auto, none, columns), names (of features), type,
-**       dim.  Of distill_text: random, hashed (numbers of features), exact_rows, seed.
+**       rewards (an array of their names).  Of distill_rewards: scale (auto, none, columns), names (of features),
+**       type, dim.  Of distill_text: random, hashed (numbers of features), exact_rows, seed.
 **   D5  Rows with NULL as features, prompt, response or rewards are skipped and counted; no rows give NULL.  Rows of
 **       which no two belong to one prompt are an error.
 **   D6  model_info gives for each reward model the relative penalty, the degrees of freedom and R2 within prompts, of

@@ -1,5 +1,5 @@
-/* Distillation: linear algebra against naive loops, ridge against brute force, leaving out a prompt by really leaving it
-** out, rows that are kept against rows that are streamed, equal bits on every instruction set, short memory. */
+/* Distillation: linear algebra against naive loops, ridge against brute force, leaving out a prompt by really leaving
+** it out, rows that are kept against rows that are streamed, equal bits on every instruction set, short memory. */
 #include "tap.h"
 
 #include <stdlib.h>
@@ -21,7 +21,7 @@ static double furthest(const double *a, const double *b, size_t n) {
 
 /* ---- core_spd.c ---- */
 
-enum { N = 210, ROWS = 300 };
+enum { N = 600, ROWS = 640 }; /* more than one piece of everything */
 static double z[ROWS * N], a[N * N], l[N * N], want[N * N], x[N * 3], b[N * 3], scratch[N * 100], inverse[N * N];
 
 static size_t seen;
@@ -41,8 +41,8 @@ static void see(void *arg, size_t first, size_t count, size_t rows, const double
 }
 
 static void test_spd(void) {
-  static const size_t at[] = {0, 7, 100, 140, N};
-  PllmPanels panels = {.at = at, .count = 4, .widest = 93, .see = see};
+  static const size_t at[] = {0, 7, 100, 140, 150, 240, 330, 420, 510, N};
+  PllmPanels panels = {.at = at, .count = 9, .widest = 93, .see = see};
   double trace = 0, sum = 0, worst = 0;
   PllmError err;
   for (size_t i = 0; i < ROWS * N; i++) z[i] = unit();
