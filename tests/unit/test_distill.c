@@ -401,6 +401,35 @@ static void test_bits(void) {
   pllm_text_map_free(&map);
 }
 
+/* What stored students read must never change within a major version, on any machine. */
+static void test_frozen(void) {
+  static const char *const responses[] = {
+      "",
+      ("Sure! Here's a list:\n\n1. **Flour** (12 g)\n2. Sugar\n\n| a | b |\n# End\nI'm sorry, I can't help. Let me "
+       "know?"),
+      "\xe4\xbd\xa0\xe5\xa5\xbd caf\xc3\xa9 \xff\xf0\x9f\x98\x80 quickly running, walked; \"quoted\" don't `x` ...",
+  };
+  uint64_t hash = PLLM_FNV_START;
+  static double features[PLLM_FORM_FEATURES + 128 + 64];
+  PllmTextMap map;
+  PllmError err;
+  pllm_text_map_init(&map, 128, 64, 3, &err);
+  for (size_t i = 0; i < 3; i++) {
+    static const char prompt[] = "How much flour and sugar do I need?";
+    double form[PLLM_FORM_FEATURES];
+    PllmWords words = {0};
+    pllm_form_features(prompt, strlen(prompt), responses[i], strlen(responses[i]), form, &err);
+    pllm_text_words(responses[i], strlen(responses[i]), &words, &err);
+    pllm_text_expand(&map, form, words.words, words.count, features);
+    for (size_t k = 0; k < pllm_text_map_dim(&map); k++)
+      hash = (hash ^ pllm_double_bits(features[k])) * PLLM_FNV_PRIME;
+    pllm_free(words.words);
+  }
+  pllm_text_map_free(&map);
+  tap_check(hash == UINT64_C(0xd4e4d27cbacb8e03), "the features of texts are what they were (%016llx)",
+            (unsigned long long)hash);
+}
+
 /* ---- short memory ---- */
 
 static long left, living;
@@ -445,6 +474,7 @@ int main(void) {
   test_ridge();
   test_text();
   test_bits();
+  test_frozen();
   test_memory("{\"random\":8,\"hashed\":16}");
   test_memory("{\"random\":8,\"hashed\":16,\"exact_rows\":5,\"rewards\":[\"a\",\"b\"]}");
   return tap_done();
