@@ -13,7 +13,7 @@
 **   models").
 **   1. About 8,192 particles (w, alpha, b) drawn from the prior, each w with all its rotations, so that no reward
 **      model is favoured.  They are the same for all users.  Sets come one after the other and multiply the
-**      particles' weights; particles that fall below e^-20 of the best are dropped, most of them by a bound of their
+**      particles' weights; particles that fall below e^-14 of the best are dropped, most of them by a bound of their
 **      likelihood that takes no exponential.
 **   2. When the effective number falls below 32, 128 lanes in two blocks are drawn from the particles and moved by
 **      Metropolis steps that leave the posterior of the sets seen so far alone: 8 after each such set, 30 at the end,
@@ -48,7 +48,7 @@ enum {
   SHOW_EVERY = 4 /* of those steps that are averaged: how often an onlooker is shown the lanes */
 };
 
-#define DROP 20.0  /* log of the weight that is dropped */
+#define DROP 14.0  /* log of the weight that is dropped */
 #define SLACK 1e-6 /* what rounding may add to a likelihood beyond its bound */
 
 /* Weighted particles: ll is the log weight since they were last resampled, base the log likelihood before that. */
@@ -86,7 +86,7 @@ const PllmPosteriorKernel *pllm_posterior_kernel(void) {
 
 /* ---- the cloud ---- */
 
-/* Particles of a block whose likelihood may matter wait here until they fill one. */
+/* Particles whose likelihood may matter wait here until they fill a block; their utilities are in s->pending. */
 typedef struct Pending {
   size_t n, particle[PLLM_BLOCK];
   double sharpness[PLLM_BLOCK];
@@ -108,6 +108,27 @@ static void flush(Sampler *s, const PllmSet *set, Pending *wait, double *most) {
   wait->n = 0;
 }
 
+/* `count` particles of the block that begins with particle `first` join those that wait. */
+static void join(Sampler *s, const PllmSet *set, const double *sharpness, size_t first, const unsigned char *lane,
+                 size_t count, Pending *wait, double *most) {
+  while (count > 0) {
+    size_t n = PLLM_BLOCK - wait->n < count ? PLLM_BLOCK - wait->n : count;
+    for (size_t r = 0; r < set->rows; r++) {
+      const double *from = s->block + r * PLLM_BLOCK;
+      double *to = s->pending + r * PLLM_BLOCK + wait->n;
+      for (size_t k = 0; k < n; k++) to[k] = from[lane[k]];
+    }
+    for (size_t k = 0; k < n; k++) {
+      wait->sharpness[wait->n + k] = sharpness[first + lane[k]];
+      wait->particle[wait->n + k] = first + lane[k];
+    }
+    wait->n += n;
+    lane += n;
+    count -= n;
+    if (wait->n == PLLM_BLOCK) flush(s, set, wait, most);
+  }
+}
+
 /*
 ** Multiply a set's likelihood into the weights of the particles w, which may be the cloud's own or those that all
 ** users share.  Those that fall below e^-DROP of the best so far by what bounds their likelihood never meet an
@@ -119,18 +140,20 @@ static double weigh_set(Sampler *s, const PllmSet *set, const double *w, size_t 
   Cloud *c = &s->cloud;
   Pending wait = {0};
   double most = -DBL_MAX, bound[PLLM_BLOCK];
+  unsigned char lane[PLLM_BLOCK];
   *kept = 0;
   for (size_t i = 0; i < c->n; i += PLLM_BLOCK) {
-    size_t n = c->n - i < PLLM_BLOCK ? c->n - i : PLLM_BLOCK;
+    size_t n = c->n - i < PLLM_BLOCK ? c->n - i : PLLM_BLOCK, count = 0;
+    double least = most - DROP - SLACK;
     s->kernel->utilities(x, set->rows, s->v->dim, w + i, stride, s->block);
     s->kernel->set_bound(set, s->block, sharpness + i, bound);
-    for (size_t l = 0; l < n; l++) {
-      if (c->ll[i + l] + bound[l] < most - DROP - SLACK) continue;
-      for (size_t r = 0; r < set->rows; r++) s->pending[r * PLLM_BLOCK + wait.n] = s->block[r * PLLM_BLOCK + l];
-      wait.sharpness[wait.n] = sharpness[i + l];
-      wait.particle[wait.n] = s->kept[(*kept)++] = i + l;
-      if (++wait.n == PLLM_BLOCK) flush(s, set, &wait, &most);
+    for (size_t l = 0; l < n; l++) { /* no branch: nobody could guess it */
+      lane[count] = (unsigned char)l;
+      count += c->ll[i + l] + bound[l] >= least;
     }
+    for (size_t k = 0; k < count; k++) s->kept[*kept + k] = i + lane[k];
+    *kept += count;
+    join(s, set, sharpness, i, lane, count, &wait, &most);
   }
   if (wait.n > 0) flush(s, set, &wait, &most);
   return most;
@@ -150,6 +173,11 @@ static double weigh_ratings(Sampler *s, const double *w, size_t stride, size_t *
   return most;
 }
 
+/* Particles of the cloud, and of what fills its last block. */
+static size_t padded(size_t n) {
+  return (n + PLLM_BLOCK - 1) / PLLM_BLOCK * PLLM_BLOCK;
+}
+
 /* A set into the weights; particles that matter no more are dropped, the others move to the front of the cloud. */
 static void weigh(Sampler *s, size_t set) {
   const PllmParticles *p = s->p;
@@ -162,7 +190,8 @@ static void weigh(Sampler *s, size_t set) {
       s->v->ratings ? weigh_ratings(s, w, stride, &kept) : weigh_set(s, &s->v->set[set], w, stride, sharpness, &kept);
   for (size_t k = 0; k < kept; k++) {
     size_t i = s->kept[k];
-    if (c->ll[i] > most - DROP) s->kept[n++] = i;
+    s->kept[n] = i;
+    n += c->ll[i] > most - DROP;
   }
   for (size_t b = 0; b < p->dim; b++)
     for (size_t k = 0; k < n; k++) c->w[b * c->room + k] = w[b * stride + s->kept[k]];
@@ -176,42 +205,45 @@ static void weigh(Sampler *s, size_t set) {
   }
   c->n = n;
   c->most = most;
-  for (; n % PLLM_BLOCK != 0; n++) { /* blocks are read whole */
+  for (size_t end = padded(n); n < end; n++) { /* blocks are read whole */
     for (size_t b = 0; b < p->dim; b++) c->w[b * c->room + n] = 0;
     c->sharpness[n] = 0;
   }
 }
 
-/* Sums in eight strands: an order that every vector width can follow. */
-static double sum8(const double *strand) {
-  return ((strand[0] + strand[4]) + (strand[2] + strand[6])) + ((strand[1] + strand[5]) + (strand[3] + strand[7]));
+/* Sum of a[i] b[i] in eight strands, an order that every vector width can follow; n is a multiple of 8. */
+static double dot8(const double *a, const double *b, size_t n) {
+  double s[8] = {0};
+  for (size_t i = 0; i < n; i += 8)
+    for (size_t j = 0; j < 8; j++) s[j] += a[i + j] * b[i + j];
+  return ((s[0] + s[4]) + (s[2] + s[6])) + ((s[1] + s[5]) + (s[3] + s[7]));
+}
+
+static double sum8(const double *a, size_t n) {
+  double s[8] = {0};
+  for (size_t i = 0; i < n; i += 8)
+    for (size_t j = 0; j < 8; j++) s[j] += a[i + j];
+  return ((s[0] + s[4]) + (s[2] + s[6])) + ((s[1] + s[5]) + (s[3] + s[7]));
 }
 
 /* Normalised weights of the cloud into share; returns their effective number. */
 static double normalise(Sampler *s) {
   Cloud *c = &s->cloud;
-  double sums[8] = {0}, squares[8] = {0}, sum, *share = s->share;
-  size_t n = c->n;
+  double sum, scale, *share = s->share;
+  size_t n = c->n, end = padded(n);
   for (size_t i = 0; i < n; i++) share[i] = c->ll[i] - c->most;
   pllm_exp_n(share, share, n);
-  for (size_t i = 0; i < n; i++) {
-    sums[i % 8] += share[i];
-    squares[i % 8] += share[i] * share[i];
-  }
-  sum = sum8(sums);
-  for (size_t i = 0; i < n; i++) share[i] /= sum;
+  for (size_t i = n; i < end; i++) share[i] = 0;
+  sum = sum8(share, end);
+  scale = 1 / sum;
+  for (size_t i = 0; i < n; i++) share[i] *= scale;
   c->log_mean = c->most + pllm_log1(sum / (double)c->drawn);
-  return sum * sum / sum8(squares);
+  return 1 / dot8(share, share, end);
 }
 
 static void cloud_mean(const Sampler *s, double *mean) {
   const Cloud *c = &s->cloud;
-  for (size_t b = 0; b < s->p->dim; b++) {
-    const double *w = c->w + b * c->room;
-    double sums[8] = {0};
-    for (size_t i = 0; i < c->n; i++) sums[i % 8] += s->share[i] * w[i];
-    mean[b] = sum8(sums);
-  }
+  for (size_t b = 0; b < s->p->dim; b++) mean[b] = dot8(s->share, c->w + b * c->room, padded(c->n));
 }
 
 /* Without evidence: the particles themselves. */
@@ -276,11 +308,7 @@ static size_t choose_other(double *mass, size_t n, size_t not, double uniform) {
 
 /* sums[k] += the block's weights of feature k. */
 static void add_weights(const double *w, size_t dim, double *sums) {
-  for (size_t k = 0; k < dim; k++) {
-    double strand[8] = {0};
-    for (size_t l = 0; l < PLLM_BLOCK; l++) strand[l % 8] += w[k * PLLM_BLOCK + l];
-    sums[k] += sum8(strand);
-  }
+  for (size_t k = 0; k < dim; k++) sums[k] += sum8(w + k * PLLM_BLOCK, PLLM_BLOCK);
 }
 
 /* Sharpness may double or halve. */

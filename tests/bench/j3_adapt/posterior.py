@@ -1,24 +1,20 @@
 """The algorithm of core_posterior.c in vectorised numpy: users in blocks, particles and lanes as arrays.
 
 Its random numbers are numpy's, so its answers differ from ours by Monte Carlo noise.  It counts the exponentials and
-logarithms it evaluates (without those of 0 and 1), as ours needs as many.
+logarithms of the formulas that it evaluates (without those of 0 and 1), as ours needs as many; that ours finds ways
+around some of them (bounds, two terms for one exponential) is its own affair.
 """
 import numpy as np
 
-PARTICLES, LANES, ENOUGH, SET_STEPS, LAST_STEPS, BURN_IN = 8192, 128, 100, 5, 30, 10
-DROP, LOG_TINY, LOG_2, SHARPNESSES = 20.0, -690.0, np.log(2), 10
+PARTICLES, BLOCKS, BLOCK, ENOUGH, SET_STEPS, LAST_STEPS, BURN_IN = 8192, 2, 64, 32, 8, 30, 10
+DROP, LOG_TINY, LOG_2, SHARPNESSES = 14.0, -690.0, np.log(2), 10
 PRIOR_ALPHA = (.01, .03, .1, .3, 1, 1, 3, 3)
 SHARPNESS_POWER = .25  # prior weight of sharpness b: b to this power
+LANES = BLOCKS * BLOCK
 
 
 class Counter:
     exp = log = 0
-
-
-def softplus(x):
-    Counter.exp += x.size
-    Counter.log += x.size
-    return np.logaddexp(0, x)
 
 
 def standardise(x):
@@ -41,21 +37,25 @@ def prior(dim, rng):
         alphas.append(np.full(n * dim, float(alpha)))
     share = np.cumsum(2.0 ** (SHARPNESS_POWER * np.arange(SHARPNESSES)))
     u = (np.arange(bases * dim) * .6180339887498949) % 1 * share[-1]
-    return np.concatenate(weights), np.concatenate(alphas), np.searchsorted(share, u, side="right") * LOG_2
+    return np.concatenate(weights), np.concatenate(alphas), np.searchsorted(share, u, side="right").astype(float)
 
 
-def likelihood(x, best, worst, w, b):
-    """Log likelihood of sets [.., rows, dim] with marks [..], for particles w [.., particles, dim], b [.., particles]."""
-    u = np.matmul(w, np.swapaxes(x, -1, -2)) * b[..., None]  # [.., particles, rows]
-    rows = u.shape[-1]
+def utilities(w, x):
+    """[.., particles][rows] for particles w [.., particles][dim] and rows x [.., rows][dim]."""
+    return np.matmul(w, np.swapaxes(x, -1, -2))
+
+
+def likelihood(u, best, worst, level):
+    """Log likelihood of sets of utilities [.., particles][rows] with marks [..] at sharpness 2^level [.., particles]."""
+    rows, sharpness = u.shape[-1], np.exp2(level)[..., None]
     at = lambda k: np.take_along_axis(u, np.broadcast_to(k[..., None, None], u.shape[:-1] + (1,)), -1)
-    one = np.exp(np.minimum(u - at(best), 300)).sum(-1)
-    two = np.minimum(at(worst) - u, 300)
+    one = np.exp(np.minimum(sharpness * (u - at(best)), 300)).sum(-1)
+    two = np.minimum(sharpness * (at(worst) - u), 300)
     np.put_along_axis(two, np.broadcast_to(best[..., None, None], two.shape[:-1] + (1,)), -np.inf, -1)
     two = np.exp(two).sum(-1)
     Counter.exp += one.size * (2 * rows - 3)
-    Counter.log += one.size  # of the product, in ours
-    return -np.log(one) - np.log(two)
+    Counter.log += one.size  # of the product
+    return -np.log(one * two)
 
 
 def shares(ll):
@@ -70,96 +70,126 @@ def picks(share):
     return np.minimum(np.searchsorted(np.cumsum(share), (np.arange(LANES) + .5) / LANES), len(share) - 1)
 
 
+def choose(mass, uniform):
+    """For each user one feature in proportion to mass [users][dim]."""
+    total = np.cumsum(mass, 1)
+    return np.minimum((total < (uniform * total[:, -1])[:, None]).sum(1), mass.shape[1] - 1)
+
+
 class Lanes:
-    """The moved particles of a block of users."""
+    """The moved particles of a block of users, [users][BLOCKS][BLOCK]."""
 
     def __init__(self, users, dim):
-        self.w, self.log_w = np.zeros((users, LANES, dim)), np.zeros((users, LANES, dim))
-        self.alpha, self.log_b = np.zeros((users, LANES)), np.zeros((users, LANES))
-        self.ll, self.new = np.zeros((users, LANES)), np.zeros((users, LANES))
+        self.shape = (users, BLOCKS, BLOCK)
+        self.w, self.log_w = np.zeros(self.shape + (dim,)), np.zeros(self.shape + (dim,))
+        self.alpha, self.level, self.ll, self.new = (np.zeros(self.shape) for _ in range(4))
 
-    def take(self, user, k, w, alpha, log_b, ll):
-        self.w[user], self.alpha[user], self.log_b[user], self.ll[user] = w[k], alpha[k], log_b[k], ll[k]
+    def take(self, user, k, w, alpha, level, ll):
+        for mine, theirs in ((self.w, w), (self.alpha, alpha), (self.level, level), (self.ll, ll)):
+            mine[user] = theirs[k].reshape(mine[user].shape)
         with np.errstate(divide="ignore"):
             self.log_w[user] = np.maximum(np.log(self.w[user]), LOG_TINY)
         Counter.log += self.w[user].size
         self.new[user] = 0
 
+    def flat(self, user):
+        return [a[user].reshape((LANES,) + a.shape[3:]) for a in (self.w, self.alpha, self.level, self.ll)]
+
     def move(self, users, x, best, worst, steps, burn_in, rng):
         """Metropolis steps on the sets given; returns the sum of the weights after burn-in."""
-        w, log_w, alpha = self.w[users], self.log_w[users], self.alpha[users]
-        log_b, ll, dim = self.log_b[users], self.ll[users], self.w.shape[2]
-        total, shape = np.zeros((len(users), dim)), ll.shape
-        i, j = np.indices(shape)
+        w, log_w, alpha, level, ll = (a[users] for a in (self.w, self.log_w, self.alpha, self.level, self.ll))
+        n, sets, rows, dim = x.shape
+        u = utilities(w[:, None], x[:, :, None])  # [users][sets][blocks][lanes][rows]
+        total, i = np.zeros((n, dim)), np.arange(n)
         for step in range(steps):
-            mass = np.cumsum(w, 2)
-            a = np.minimum((mass < (rng.uniform(size=shape) * mass[..., -1])[..., None]).sum(2), dim - 1)
-            b = rng.randint(0, dim - 1, shape)
-            b += b >= a
-            la, lb = log_w[i, j, a], log_w[i, j, b]
-            whole = np.maximum(la, lb) + softplus(-np.abs(la - lb))
-            size = np.array([.3, 1.5, 6])[rng.randint(0, 3, shape)]
-            t = np.where(rng.uniform(size=shape) < .2, -1, 1) * (la - lb) + size * rng.standard_normal(shape)
-            na, nb = np.maximum(whole - softplus(-t), LOG_TINY), np.maximum(whole - softplus(t), LOG_TINY)
-            next_w, next_log = w.copy(), log_w.copy()
-            next_log[i, j, a], next_log[i, j, b] = na, nb
-            next_w[i, j, a], next_w[i, j, b] = np.exp(na), np.exp(nb)
-            change = alpha * (na + nb - la - lb)
-            next_log_b = log_b + LOG_2 * np.array([-1, 0, 0, 1])[rng.randint(0, 4, shape)]
-            inside = (next_log_b > -.1) & (next_log_b < LOG_2 * (SHARPNESSES - .9))
-            change = np.where(inside, change + SHARPNESS_POWER * (next_log_b - log_b), -np.inf)
-            sharp = np.exp(next_log_b)
-            Counter.exp += 3 * sharp.size
-            next_ll = np.zeros(shape)
-            for s in range(x.shape[1]):
-                next_ll += likelihood(x[:, s], best[:, s], worst[:, s], next_w, sharp)
-            yes = np.log(rng.uniform(size=shape)) < next_ll - ll + change
-            w, log_w = np.where(yes[..., None], next_w, w), np.where(yes[..., None], next_log, log_w)
-            ll, log_b = np.where(yes, next_ll, ll), np.where(yes, next_log_b, log_b)
+            for block in range(BLOCKS):
+                other = block ^ 1
+                next_w, next_log = w[:, block].copy(), log_w[:, block].copy()
+                turn = np.array([-1, 0, 0, 1])[rng.randint(0, 4, (n, BLOCK))]
+                next_level = level[:, block] + turn
+                inside = (next_level >= 0) & (next_level < SHARPNESSES)
+                if step % 2 == 0:
+                    mass = w[:, other].sum(1)
+                    a = choose(mass, rng.uniform(size=n))
+                    mass[rng.uniform(size=n) < .5] = 1
+                    mass[i, a] = 0
+                    b = choose(mass, rng.uniform(size=n))
+                    la, lb = log_w[i, block, :, a], log_w[i, block, :, b]
+                    both = w[i, block, :, a] + w[i, block, :, b]
+                    size = np.array([.3, 1.5, 6])[rng.randint(0, 3, (n, BLOCK))]
+                    t = np.where(rng.uniform(size=(n, BLOCK)) < .2, -1, 1) * (la - lb) + size * rng.standard_normal((n, BLOCK))
+                    e = np.exp(-np.abs(t))
+                    share = 1 / (1 + e)
+                    less = np.log(np.maximum(both, 1e-300)) + np.log(share)
+                    Counter.exp += t.size
+                    Counter.log += 2 * t.size
+                    na, nb = np.maximum(less + np.minimum(t, 0), LOG_TINY), np.maximum(less - np.maximum(t, 0), LOG_TINY)
+                    next_log[i, :, a], next_log[i, :, b] = na, nb
+                    next_w[i, :, a] = both * share * np.where(t > 0, 1, e)
+                    next_w[i, :, b] = both * share * np.where(t > 0, e, 1)
+                    ratio = na + nb - la - lb
+                    gained = next_w[i, :, a] - w[i, block, :, a]
+                    next_u = u[:, :, block] + gained[:, None, :, None] * (x[i, :, :, a] - x[i, :, :, b])[:, :, None]
+                else:
+                    one = rng.randint(0, BLOCK, n)
+                    two = (one + 1 + rng.randint(0, BLOCK - 1, n)) % BLOCK
+                    lane = np.arange(BLOCK)
+                    theirs = lambda first: log_w[i[:, None], other, (lane + first[:, None]) % BLOCK]
+                    next_log += rng.uniform(.2, .8, (n, BLOCK))[..., None] * (theirs(one) - theirs(two))
+                    next_log -= next_log.max(2, keepdims=True)
+                    next_w = np.exp(next_log)
+                    sums = next_w.sum(2, keepdims=True)
+                    next_w /= sums
+                    next_log = np.maximum(next_log - np.log(sums), LOG_TINY)
+                    Counter.exp += next_w.size
+                    Counter.log += sums.size
+                    ratio = (next_log - log_w[:, block]).sum(2)
+                    next_u = utilities(next_w[:, None], x)
+                change = alpha[:, block] * ratio + np.where(inside, SHARPNESS_POWER * LOG_2 * turn, -np.inf)
+                next_ll = likelihood(next_u, best, worst, np.broadcast_to(next_level[:, None], next_u.shape[:-1])).sum(1)
+                yes = np.log(rng.uniform(size=(n, BLOCK))) < next_ll - ll[:, block] + change
+                w[:, block] = np.where(yes[..., None], next_w, w[:, block])
+                log_w[:, block] = np.where(yes[..., None], next_log, log_w[:, block])
+                u[:, :, block] = np.where(yes[:, None, :, None], next_u, u[:, :, block])
+                ll[:, block] = np.where(yes, next_ll, ll[:, block])
+                level[:, block] = np.where(yes, next_level, level[:, block])
             if step >= burn_in:
-                total += w.sum(1)
-        self.w[users], self.log_w[users], self.ll[users], self.log_b[users] = w, log_w, ll, log_b
+                total += w.sum((1, 2))
+        self.w[users], self.log_w[users], self.ll[users], self.level[users] = w, log_w, ll, level
         return total
 
 
 def block(x, best, worst, cloud, rng):
     users, sets, _, dim = x.shape
     lanes, moved = Lanes(users, dim), np.zeros(users, bool)
-    clouds = [[cloud[0], cloud[1], cloud[2], np.zeros(len(cloud[1]))] for _ in range(users)]
+    clouds = [[*cloud, np.zeros(len(cloud[1]))] for _ in range(users)]
     mean = np.zeros((users, dim))
     for s in range(sets):
-        due = []
+        last, due = s + 1 == sets, []
         for u in np.flatnonzero(~moved):
             c = clouds[u]
-            c[3] = c[3] + likelihood(x[u, s], best[u, s], worst[u, s], c[0], np.exp(c[2]))
+            c[3] = c[3] + likelihood(utilities(c[0], x[u, s]), best[u, s], worst[u, s], c[2])
             keep = c[3] > c[3].max() - DROP
-            if keep.mean() <= .75:
-                c[:] = [part[keep] for part in c]
+            c[:] = [part[keep] for part in c]
             share, effective = shares(c[3])
-            if effective < ENOUGH and s + 1 < sets:
+            if effective < ENOUGH:
                 lanes.take(u, picks(share), *c)
                 due.append(u)
-            elif s + 1 == sets and effective < ENOUGH:
-                lanes.take(u, picks(share), *c)
-                moved[u] = True
-            elif s + 1 == sets:
+            elif last:
                 mean[u] = share @ c[0]
-        old = np.flatnonzero(moved & (lanes.ll != 0).any(1)) if s else np.array([], int)
-        old = np.array([u for u in old if clouds[u] is None], int)
+        old = np.flatnonzero(moved)
         if len(old):
-            lanes.new[old] += likelihood(x[old, s], best[old, s], worst[old, s], lanes.w[old], np.exp(lanes.log_b[old]))
-            share, effective = shares(lanes.new[old])
+            seen = utilities(lanes.w[old], x[old, s][:, None])
+            lanes.new[old] += likelihood(seen, *(np.repeat(k[old, s, None], BLOCKS, 1) for k in (best, worst)), lanes.level[old])
+            share, effective = shares(lanes.new[old].reshape(len(old), LANES))
             for k, u in enumerate(old):
-                if s + 1 == sets or effective[k] < ENOUGH:
-                    lanes.take(u, picks(share[k]), lanes.w[u], lanes.alpha[u], lanes.log_b[u], lanes.ll[u] + lanes.new[u])
-                    if s + 1 < sets:
-                        due.append(u)
-        if due:
-            due = np.array(due)
-            moved[due] = True
-            for u in due:
-                clouds[u] = None
-            lanes.move(due, x[due, :s + 1], best[due, :s + 1], worst[due, :s + 1], SET_STEPS, SET_STEPS, rng)
+                if last or effective[k] < ENOUGH:
+                    w, alpha, level, ll = lanes.flat(u)
+                    lanes.take(u, picks(share[k]), w, alpha, level, ll + lanes.new[u].ravel())
+                    due.append(u)
+        moved[due] = True
+        if due and not last:
+            lanes.move(np.array(due), x[due, :s + 1], best[due, :s + 1], worst[due, :s + 1], SET_STEPS, SET_STEPS, rng)
     last = np.flatnonzero(moved)
     if len(last):
         mean[last] = lanes.move(last, x[last], best[last], worst[last], LAST_STEPS, BURN_IN, rng)
