@@ -26,7 +26,8 @@ double pllm_age_weight(double age, double half_life) {
 
 static void copy_row(PllmEvidence *v, const double *from, int e) {
   double *to = v->x + v->rows++ * v->dim;
-  for (size_t b = 0; b < v->dim; b++) to[b] = ldexp(from[b], -e);
+  double half = ldexp(1, -(e / 2)), rest = ldexp(1, -(e - e / 2)); /* 2^-e itself may be no double */
+  for (size_t b = 0; b < v->dim; b++) to[b] = from[b] * half * rest;
 }
 
 static PllmSet *new_set(PllmEvidence *v, double weight) {

@@ -45,6 +45,7 @@ enum {
   SET_STEPS = 8,
   LAST_STEPS = 30,
   BURN_IN = 10,  /* of the last steps, not averaged */
+  AT_ONCE = 256, /* sets between looks at the way out */
   SHOW_EVERY = 4 /* of those steps that are averaged: how often an onlooker is shown the lanes */
 };
 
@@ -82,6 +83,17 @@ const PllmPosteriorKernel *pllm_posterior_kernel(void) {
   if (pllm_core_isa() == PLLM_ISA_AVX2) return &pllm_core_posterior_avx2;
 #endif
   return &pllm_core_posterior_base;
+}
+
+/* Utilities of a set's rows for a block of particles.  Long sets take a while: between pieces of them, and when asked
+** to, listen. */
+static void set_utilities(const Sampler *s, const PllmSet *set, const double *w, size_t stride, double *u, int listen) {
+  enum { PIECE = 1024 };
+  size_t dim = s->v->dim, rows = set->rows;
+  const double *x = s->v->x + set->first * dim;
+  for (; rows > PIECE && !pllm_stopped(s->stop); rows -= PIECE, x += PIECE * dim, u += PIECE * PLLM_BLOCK)
+    s->kernel->utilities(x, PIECE, dim, w, stride, u);
+  if (!listen || !pllm_stopped(s->stop)) s->kernel->utilities(x, rows < PIECE ? rows : PIECE, dim, w, stride, u);
 }
 
 /* ---- the cloud ---- */
@@ -136,7 +148,6 @@ static void join(Sampler *s, const PllmSet *set, const double *sharpness, size_t
 */
 static double weigh_set(Sampler *s, const PllmSet *set, const double *w, size_t stride, const double *sharpness,
                         size_t *kept) {
-  const double *x = s->v->x + set->first * s->v->dim;
   Cloud *c = &s->cloud;
   Pending wait = {0};
   double most = -DBL_MAX, bound[PLLM_BLOCK];
@@ -145,7 +156,7 @@ static double weigh_set(Sampler *s, const PllmSet *set, const double *w, size_t 
   for (size_t i = 0; i < c->n; i += PLLM_BLOCK) {
     size_t n = c->n - i < PLLM_BLOCK ? c->n - i : PLLM_BLOCK, count = 0;
     double least = most - DROP - SLACK;
-    s->kernel->utilities(x, set->rows, s->v->dim, w + i, stride, s->block);
+    set_utilities(s, set, w + i, stride, s->block, 0);
     s->kernel->set_bound(set, s->block, sharpness + i, bound);
     for (size_t l = 0; l < n; l++) { /* no branch: nobody could guess it */
       lane[count] = (unsigned char)l;
@@ -164,7 +175,7 @@ static double weigh_ratings(Sampler *s, const double *w, size_t stride, size_t *
   Cloud *c = &s->cloud;
   double most = -DBL_MAX;
   for (size_t i = 0; i < c->n && !pllm_stopped(s->stop); i += PLLM_BLOCK) {
-    s->kernel->utilities(s->v->x, s->v->rows, s->v->dim, w + i, stride, s->block);
+    set_utilities(s, &s->v->set[0], w + i, stride, s->block, 0);
     s->kernel->ratings_likelihood(s->v, s->block, c->ll + i);
     for (size_t l = 0; l < PLLM_BLOCK; l++) most = c->ll[i + l] > most ? c->ll[i + l] : most;
   }
@@ -338,7 +349,9 @@ static void step_two(Sampler *s, size_t sets, const double *random, const double
     for (size_t r = v->set[i].first; r < v->set[i].first + v->set[i].rows; r++)
       m->difference[r] = v->x[r * dim + m->a] - v->x[r * dim + m->b];
   s->kernel->propose_two(m);
-  s->kernel->judge_two(v, sets, m);
+  memset(m->next_ll, 0, sizeof m->next_ll);
+  for (size_t i = 0; i < sets && !(i > 0 && pllm_stopped(s->stop)); i += AT_ONCE)
+    s->kernel->judge_two(v, i, sets - i < AT_ONCE ? sets : i + AT_ONCE, m);
   s->kernel->settle_two(v, sets, m);
 }
 
@@ -359,7 +372,7 @@ static void step_all(Sampler *s, size_t sets, const double *random, const double
   for (size_t i = 0; i < sets; i++) {
     const PllmSet *set = &v->set[i];
     double *u = m->next_u + set->first * PLLM_BLOCK;
-    s->kernel->utilities(v->x + set->first * m->dim, set->rows, m->dim, m->next_w, PLLM_BLOCK, u);
+    set_utilities(s, set, m->next_w, PLLM_BLOCK, u, i % AT_ONCE == AT_ONCE - 1);
     if (v->ratings)
       s->kernel->ratings_likelihood(v, u, m->next_ll);
     else
@@ -421,11 +434,9 @@ static void show_lanes(Sampler *s, size_t sets) {
 static void move(Sampler *s, size_t sets, int steps, int burn_in, double *mean) {
   size_t dim = s->p->dim;
   for (size_t l = 0; l < PLLM_MOVED; l += PLLM_BLOCK)
-    for (size_t i = 0; i < sets; i++) {
-      const PllmSet *set = &s->v->set[i];
-      s->kernel->utilities(s->v->x + set->first * dim, set->rows, dim, s->w + l * dim, PLLM_BLOCK,
-                           s->u + l * s->v->rows + set->first * PLLM_BLOCK);
-    }
+    for (size_t i = 0; i < sets; i++)
+      set_utilities(s, &s->v->set[i], s->w + l * dim, PLLM_BLOCK,
+                    s->u + l * s->v->rows + s->v->set[i].first * PLLM_BLOCK, i % AT_ONCE == AT_ONCE - 1);
   for (int step = 0; step < steps && !pllm_stopped(s->stop); step++, s->steps++) {
     const double *random = s->p->moves + s->steps % PLLM_MOVE_PERIOD * PLLM_MOVE_KINDS * PLLM_MOVED;
     for (size_t block = 0; block < PLLM_MOVED / PLLM_BLOCK; block++) step_block(s, sets, random, block);

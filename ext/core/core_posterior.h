@@ -115,9 +115,10 @@ typedef struct PllmPosteriorKernel {
   /* added to ll */
   void (*set_likelihood)(const PllmSet *set, const double *u, const double *sharpness, double *ll);
   void (*ratings_likelihood)(const PllmEvidence *evidence, const double *u, double *ll);
-  /* a step with two features, on the first `sets` sets (ratings: on all) */
+  /* a step with two features, on the first `sets` sets (ratings: on all); judge_two adds sets first..end-1 to next_ll,
+  ** given the difference of the features */
   void (*propose_two)(PllmMove *move);
-  void (*judge_two)(const PllmEvidence *evidence, size_t sets, PllmMove *move);
+  void (*judge_two)(const PllmEvidence *evidence, size_t first, size_t end, PllmMove *move);
   void (*settle_two)(const PllmEvidence *evidence, size_t sets, PllmMove *move);
   /* the same with all */
   void (*propose_all)(PllmMove *move);

@@ -197,14 +197,12 @@ static void propose_two(PllmMove *m) {
   }
 }
 
-/* next_ll, given the differences of the two features. */
-static void judge_two(const PllmEvidence *e, size_t sets, PllmMove *m) {
-  memset(m->next_ll, 0, sizeof m->next_ll);
+static void judge_two(const PllmEvidence *e, size_t first, size_t end, PllmMove *m) {
   if (e->ratings) {
-    ratings_terms(e, m->u, m->delta, m->difference, m->next_ll, 1);
+    if (end > first) ratings_terms(e, m->u, m->delta, m->difference, m->next_ll, 1);
     return;
   }
-  for (size_t i = 0; i < sets; i++) {
+  for (size_t i = first; i < end; i++) {
     const PllmSet *s = &e->set[i];
     FOR_LANES(l) {
       View v = {.u = m->u + s->first * PLLM_BLOCK + l, .difference = m->difference + s->first};

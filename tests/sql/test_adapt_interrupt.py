@@ -20,13 +20,14 @@ for user in range(USERS):
         x = rng.standard_normal((2, DIM))
         db.execute("INSERT INTO pairs VALUES (?, ?, ?, ?)", (user, turn, x[0].tobytes(), x[1].tobytes()))
         db.execute("INSERT INTO ratings VALUES (?, ?, ?, ?)", (user, turn, x[0].tobytes(), float(rng.randint(5))))
+db.execute("CREATE VIEW many AS SELECT value FROM json_each('[1,2,3,4,5,6,7,8]')")
 small = db.execute("SELECT adapt_user(chosen, rejected) FROM pairs WHERE turn < 2 AND user_id = 0").fetchone()
 
 # each of these takes seconds to minutes
 LONG = {
-    "posterior, dirichlet prior": "SELECT adapt_user(chosen, rejected) FROM pairs WHERE user_id = 0",
+    "posterior, dirichlet prior": "SELECT adapt_user(chosen, rejected) FROM pairs, many",
     "posterior, gaussian prior": "SELECT adapt_user(chosen, rejected, '{\"prior\":\"gaussian\"}') FROM pairs WHERE user_id = 0",
-    "posterior of ratings": "SELECT adapt_user_ratings(features, rating) FROM ratings",
+    "posterior of ratings": "SELECT adapt_user_ratings(features, rating) FROM ratings, many",
     "bradley_terry of ratings": "SELECT adapt_user_ratings(features, rating, '{\"method\":\"bradley_terry\"}') FROM ratings",
     "a window": "SELECT adapt_user(chosen, rejected) OVER (ORDER BY turn) FROM pairs",
     "persona_adapt": "SELECT * FROM persona_adapt('pairs')",

@@ -203,7 +203,9 @@ static void step(const PllmPosteriorKernel *k, const PllmEvidence *e, const doub
     memcpy(after->next_w, after->w, sizeof after->w);
     memcpy(after->next_log_w, after->log_w, sizeof after->log_w);
     k->propose_two(m);
-    k->judge_two(e, n, m);
+    memset(m->next_ll, 0, sizeof m->next_ll);
+    k->judge_two(e, 0, n / 2, m);
+    k->judge_two(e, n / 2, n, m);
     k->settle_two(e, n, m);
   }
   for (size_t l = 0; l < PLLM_BLOCK; l++) {
