@@ -128,7 +128,7 @@ static PllmStatus check_model(const PllmModel *model, const char *names, PllmAda
 PllmStatus pllm_adapt_options(PllmForm form, const char *text, size_t bytes, const PllmModel *model,
                               PllmAdaptOptions *options, PllmError *err) {
   PllmAdaptOptions o = {.form = form, .model = model};
-  int method = -1, type = 0, prior = 0, pairs = 0, given;
+  int method = -1, type = 0, prior = 0, pairs = 0;
   int64_t dim = 0, seed = 0, iterations = 0;
   char choices[128], *names = NULL;
   PllmOption list[] = {
@@ -151,18 +151,11 @@ PllmStatus pllm_adapt_options(PllmForm form, const char *text, size_t bytes, con
   size_t n = sizeof list / sizeof *list;
   PllmStatus status;
   pllm_catalogue_choices(&catalogue, choices, sizeof choices);
-  if (text) { /* which method? */
-    status = pllm_options_parse(text, bytes, list, n, err);
-    pllm_free(names);
-    names = NULL;
-    if (status != PLLM_OK) return status;
-  }
-  given = method;
-  if (method < 0) method = model ? method_of(model->kind) : PLLM_METHOD_POSTERIOR;
-  status = pllm_catalogue_parse(&catalogue, form, &method, 0, list, n, text, bytes, err);
-  if (status == PLLM_OK && model && given >= 0 && given != method_of(model->kind))
+  status = pllm_catalogue_parse(&catalogue, form, &method, model ? method_of(model->kind) : PLLM_METHOD_POSTERIOR, 0,
+                                list, n, text, bytes, err);
+  if (status == PLLM_OK && model && list[0].given && method != method_of(model->kind))
     status = pllm_fail(err, PLLM_INVALID, "method \"%s\" does not go with a model of kind %s; \"%s\" does",
-                       methods[given].name, pllm_model_kind_name(model->kind), methods[method_of(model->kind)].name);
+                       methods[method].name, pllm_model_kind_name(model->kind), methods[method_of(model->kind)].name);
   if (status == PLLM_OK && !model && names)
     status = pllm_fail(err, PLLM_INVALID, "option \"names\" is for comparison with a model's, and no model is given");
   if (status == PLLM_OK && !model && methods[method].method >= PLLM_METHOD_NEIGHBORS)

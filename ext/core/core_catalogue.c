@@ -54,23 +54,15 @@ static PllmStatus set_defaults(const PllmCatalogue *c, PllmForm form, int method
   return pllm_options_parse(text, used, list, n, err);
 }
 
-/* Give back the texts that a parse has stored. */
-static void drop_texts(PllmOption *list, size_t n) {
-  for (size_t i = 0; i < n; i++)
-    if (list[i].given && list[i].kind == PLLM_OPTION_ANY) {
-      pllm_free(*(char **)list[i].value);
-      *(char **)list[i].value = NULL;
-    }
-}
-
-PllmStatus pllm_catalogue_parse(const PllmCatalogue *c, PllmForm form, int *method, unsigned mask, PllmOption *list,
-                                size_t n, const char *text, size_t bytes, PllmError *err) {
+PllmStatus pllm_catalogue_parse(const PllmCatalogue *c, PllmForm form, int *method, int otherwise, unsigned mask,
+                                PllmOption *list, size_t n, const char *text, size_t bytes, PllmError *err) {
   PllmStatus status = text ? pllm_options_parse(text, bytes, list, n, err) : PLLM_OK;
   if (status != PLLM_OK) return status;
+  if (*method < 0) *method = otherwise;
   if (*method >= 0) mask = 1u << *method;
   status = check(c, form, *method, mask, list, n, err);
   if (status == PLLM_OK && *method < 0) return PLLM_OK;
-  drop_texts(list, n); /* the second parse stores them again */
+  pllm_options_drop(list, n); /* the second parse stores them again */
   if (status == PLLM_OK) status = set_defaults(c, form, *method, list, n, err);
   for (size_t i = 0; i < n; i++) list[i].given = 0;
   if (status == PLLM_OK && text) status = pllm_options_parse(text, bytes, list, n, err);

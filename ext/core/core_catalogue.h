@@ -23,13 +23,13 @@ const PllmMethodOption *pllm_catalogue_find(const PllmCatalogue *c, const char *
 
 /*
 ** Parse text[bytes] (NULL: nothing given) into list[n], which has every option that known[] names, once each, and
-** "method" first, whose value is *method.  *method < 0 means that it is not named: only options that all methods of
-** `mask` share are accepted then, and no defaults set.  Otherwise `mask` is not used, what does not go with the
-** method or the form is PLLM_INVALID, and what is not given gets the method's default.  given is set for what the
-** text gives.
+** "method" first, whose value is *method, -1 before the call; a method that is not named is `otherwise`.  Where that
+** is below 0 too, only options that all methods of `mask` share are accepted, and no defaults set.  Otherwise `mask`
+** is not used, what does not go with the method or the form is PLLM_INVALID, and what is not given gets the method's
+** default.  given is set for what the text gives.
 */
-PllmStatus pllm_catalogue_parse(const PllmCatalogue *c, PllmForm form, int *method, unsigned mask, PllmOption *list,
-                                size_t n, const char *text, size_t bytes, PllmError *err);
+PllmStatus pllm_catalogue_parse(const PllmCatalogue *c, PllmForm form, int *method, int otherwise, unsigned mask,
+                                PllmOption *list, size_t n, const char *text, size_t bytes, PllmError *err);
 
 /* The JSON value of the option `option`, an array of texts, as names (each and the array pllm_free) into *names and *count. */
 PllmStatus pllm_catalogue_names(const char *option, const char *json, char ***names, size_t *count,

@@ -306,8 +306,7 @@ static PllmStatus unknown_option(const char *name, const PllmOption *options, si
   return pllm_fail(err, PLLM_INVALID, "unknown option \"%.40s\"; known options: %s", name, count ? known : "none");
 }
 
-/* Undo what a failed parse stored. */
-static void drop_options(PllmOption *options, size_t count) {
+void pllm_options_drop(PllmOption *options, size_t count) {
   for (size_t i = 0; i < count; i++) {
     if (!options[i].given) continue;
     if (options[i].kind == PLLM_OPTION_TEXT || options[i].kind == PLLM_OPTION_ANY) {
@@ -345,6 +344,6 @@ PllmStatus pllm_options_parse(const char *text, size_t bytes, PllmOption *option
     }
   }
   pllm_json_free(json);
-  if (status != PLLM_OK) drop_options(options, count);
+  if (status != PLLM_OK) pllm_options_drop(options, count);
   return status;
 }

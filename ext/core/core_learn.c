@@ -120,15 +120,8 @@ static PllmStatus resolve(PllmForm form, const char *text, size_t bytes, int as,
   size_t n = sizeof list / sizeof *list;
   PllmStatus status;
   pllm_catalogue_choices(&catalogue, choices, sizeof choices);
-  if (text) { /* which method? */
-    status = pllm_options_parse(text, bytes, list, n, err);
-    pllm_free(names);
-    names = NULL;
-    if (status != PLLM_OK) return status;
-  }
-  o.given = method >= 0;
-  if (method < 0) method = as;
-  status = pllm_catalogue_parse(&catalogue, form, &method, ALL, list, n, text, bytes, err);
+  status = pllm_catalogue_parse(&catalogue, form, &method, as, ALL, list, n, text, bytes, err);
+  o.given = list[0].given;
   if (list[1].given) o.type = type ? PLLM_F32 : PLLM_F64;
   o.method = method >= 0 ? (PllmLearnMethod)method : PLLM_LEARN_POOLED;
   o.dim = (size_t)dim;

@@ -92,6 +92,8 @@ typedef struct PllmOption {
 ** owned by the caller.  null as a value means absent.  O(options given x options known).
 */
 PllmStatus pllm_options_parse(const char *text, size_t bytes, PllmOption *options, size_t count, PllmError *err);
+/* Give back the texts and numbers that a parse has stored; nothing is given then. */
+void pllm_options_drop(PllmOption *options, size_t count);
 
 #ifdef __cplusplus
 }
