@@ -1,26 +1,13 @@
 """Adaptation and the other statistics when memory is short: every statement answers rightly or says out of memory, and gives all memory back."""
-import ctypes
 import os
-import sqlite3
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 from tap import *
+import memory
 import numpy as np
 
-try:  # the library that Python's sqlite3 module uses, if it is this one, counts memory and can be told to run out of it
-    lib = ctypes.CDLL("libsqlite3.so.0")
-    lib.sqlite3_memory_used.restype = ctypes.c_int64
-    lib.sqlite3_hard_heap_limit64.argtypes = [ctypes.c_int64]
-    lib.sqlite3_hard_heap_limit64.restype = ctypes.c_int64
-    before = lib.sqlite3_memory_used()
-    db = connect()
-    counted = lib.sqlite3_memory_used() > before
-except OSError:
-    counted = False
-if not counted:
-    skip("memory is counted", "Python's SQLite does not count its memory")
-    done()
+db = memory.counted()
 
 rng = np.random.RandomState(2)
 db.execute("CREATE TABLE pairs(user_id INTEGER, turn INTEGER, chosen, rejected)")
@@ -43,30 +30,7 @@ statements["fit_logistic"] = "SELECT fit_logistic(label, features) FROM labels"
 statements["fit_logistic, report"] = "SELECT fit_logistic(label, features, '{\"return\":\"report\"}') FROM labels"
 statements["wasserstein"] = "SELECT wasserstein(turn, user_id, turn) FROM pairs"
 for name, sql in statements.items():
-    want = db.execute(sql).fetchall()
-    db.execute("PRAGMA shrink_memory")
-    start = lib.sqlite3_memory_used()
-    short = wrong = 0
-    limit, step, finished = start, 256, False
-    while not finished and limit < start + 2**31:
-        lib.sqlite3_hard_heap_limit64(limit)
-        try:
-            got = db.execute(sql).fetchall()
-            finished = True
-            wrong += got != want
-        except MemoryError:
-            short += 1
-        except sqlite3.OperationalError as e:
-            short += 1
-            wrong += "out of memory" not in str(e)
-        finally:
-            lib.sqlite3_hard_heap_limit64(0)
-        limit += step
-        step += step // 16
-    ok(finished and wrong == 0 and short > 5, f"{name}: right, or out of memory ({short} times)", f"{wrong} otherwise")
-    db.execute("PRAGMA shrink_memory")
-    grown = lib.sqlite3_memory_used() - start
-    ok(abs(grown) < 2048, f"{name}: all memory is given back", f"{grown} bytes kept")
+    memory.check_short(db, name, sql, at_least=6)
 
 # exactly: what many groups, errors and abandoned windows leave behind is nothing
 db.executescript("CREATE TABLE bad AS SELECT 1 user_id, zeroblob(8000) chosen, zeroblob(8000) rejected UNION ALL SELECT 1, '[1]', '[2]'")
@@ -83,15 +47,5 @@ repeat = {
     "errors in bulk jobs": "SELECT * FROM persona_adapt('bad')",
 }
 for name, sql in repeat.items():
-    used = []
-    for i in range(60):
-        cursor = db.cursor()
-        try:
-            cursor.execute(sql).fetchone()
-        except sqlite3.OperationalError:
-            pass
-        cursor.close()
-        if i >= 30:
-            used.append(lib.sqlite3_memory_used())
-    ok(used[-1] <= used[0], f"{name} leave nothing behind", f"{used[-1] - used[0]} bytes in 30 runs")
+    memory.check_nothing_left(db, name, sql)
 done()

@@ -1,25 +1,12 @@
 """Charts and reports when memory is short: each is whole or out of memory, gives all memory back, and leaves no file."""
-import ctypes
 import os
-import sqlite3
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 from tap import *
+import memory
 
-try:  # the library that Python's sqlite3 module uses, if it is this one, counts memory and can be told to run out of it
-    lib = ctypes.CDLL("libsqlite3.so.0")
-    lib.sqlite3_memory_used.restype = ctypes.c_int64
-    lib.sqlite3_hard_heap_limit64.argtypes = [ctypes.c_int64]
-    lib.sqlite3_hard_heap_limit64.restype = ctypes.c_int64
-    before = lib.sqlite3_memory_used()
-    db = connect()
-    counted = lib.sqlite3_memory_used() > before
-except OSError:
-    counted = False
-if not counted:
-    skip("memory is counted", "Python's SQLite does not count its memory")
-    done()
+db = memory.counted()
 
 folder = scratch()
 path = os.path.join(folder, "page.html")
@@ -42,37 +29,22 @@ statements = {
     "a report": f"SELECT persona_report('{path}', '{{\"library\": \"{library}\", \"overwrite\": true}}')",
 }
 for name, sql in statements.items():
-    want = db.execute(sql).fetchall()
-    page = open(path).read() if os.path.exists(path) else None
-    db.execute("PRAGMA shrink_memory")
-    start = lib.sqlite3_memory_used()
-    short = wrong = left = 0
-    # Steps finer than most allocations at first, then coarser: the report's big blocks come last.
-    limit, finished = start, False
-    while not finished and limit < start + 2**31:
+    db.execute(sql).fetchall()
+    page, left = open(path).read() if os.path.exists(path) else None, []
+
+    def before():
         if page:
             os.unlink(path)
-        lib.sqlite3_hard_heap_limit64(limit)
-        try:
-            got = db.execute(sql).fetchall()
-            finished = True
-            wrong += got != want
-        except MemoryError:
-            short += 1
-        except sqlite3.OperationalError as e:
-            short += 1
-            wrong += "out of memory" not in str(e)
-        finally:
-            lib.sqlite3_hard_heap_limit64(0)
-        if page and not finished:
-            left += sorted(os.listdir(folder)) != ["library.js"]
+
+    def after(end):
+        if page and end != "finished":
+            left.append(sorted(os.listdir(folder)) != ["library.js"])
             open(path, "w").close()
-        limit += max(128, (limit - start) // 200)
-    ok(finished and short > 20 and wrong == 0 and left == 0, f"{name}: whole or out of memory", (finished, short, wrong, left))
+
+    # steps finer than most allocations at first, then coarser: the report's big blocks come last
+    memory.check_short(db, name, sql, at_least=21, kept=4096, step=lambda over: max(128, over // 200), before=before, after=after)
     if page:
+        eq(sum(left), 0, f"{name}: out of memory leaves no file")
         eq(open(path).read() == page, True, f"{name}: the same page at last")
-    db.execute("PRAGMA shrink_memory")
-    used = lib.sqlite3_memory_used() - start
-    ok(abs(used) < 4096, f"{name}: all memory comes back", used)
 
 done()
