@@ -6,6 +6,8 @@ import os
 import sqlite3
 import sys
 import tempfile
+import threading
+import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 BUILD = os.path.join(ROOT, os.environ.get("BUILD", "build"))
@@ -65,6 +67,26 @@ def connect(path=":memory:", **options):
     db.load_extension(EXTENSION)
     db.enable_load_extension(False)
     return db
+
+
+def interrupted(db, sql, args=(), delays=(0.3, 0.1, 0.03, 0.01, 0.003)):
+    """The message of a statement that sqlite3_interrupt() strikes after the first of the delays that it outlasts: a fast
+    machine may be done before.  "no error" when it outlasts none.  Prints how late the statement ended."""
+    for delay in delays:
+        struck = []
+        timer = threading.Timer(delay, lambda: (struck.append(time.perf_counter()), db.interrupt()))
+        timer.start()
+        try:
+            db.execute(sql, args).fetchall()
+            message = "no error"
+        except sqlite3.Error as e:
+            message = str(e)
+        end = time.perf_counter()
+        timer.join()
+        if message != "no error":
+            print(f"# {1000 * (end - struck[0]):.0f} ms after sqlite3_interrupt(): {message:.100}" if struck else f"# {message:.100}")
+            break
+    return message
 
 
 def alpaca8():

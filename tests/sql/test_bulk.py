@@ -3,7 +3,6 @@ import os
 import resource
 import subprocess
 import sys
-import threading
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 from tap import *
@@ -180,14 +179,8 @@ for sql in ("SELECT count(*) FROM persona_votes('crowd', 'train')",
             "SELECT count(*) FROM persona_interactions('crowd', 'train', 1000, 'best_worst', 1)",
             "SELECT count(*) FROM persona_interactions('crowd', 'train', 1000, 'rating', 1, '{\"draws\":\"numpy\"}')",
             "SELECT count(*) FROM persona_evaluate('crowd', 'crowd', 'test')"):
-    timer = threading.Timer(0.15, db.interrupt)
-    timer.start()
-    try:
-        got = db.execute(sql).fetchall()
-    except sqlite3.OperationalError as e:
-        got = str(e)
-    timer.join()
-    ok(isinstance(got, str) and got.endswith("interrupted"), f"interrupted: {sql[21:70]}", got)
+    got = interrupted(db, sql, delays=(0.15,))
+    ok(got.endswith("interrupted"), f"interrupted: {sql[21:70]}", got)
 eq(rows("SELECT count(*) FROM persona_votes('text', 'train')")[0][0] > 0, True, "the connection works on")
 
 # ---- memory: a million users, a process of its own ----
