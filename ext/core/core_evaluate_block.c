@@ -6,6 +6,7 @@
 ** W*S = S, the tag taking 3 bits.
 */
 #include "core_evaluate.h"
+#include "core_votes.h"
 
 #include <float.h>
 #include <math.h>
@@ -84,7 +85,7 @@ static float margin_of(const double *rows, size_t dim) {
   for (size_t i = 0; i < EIGHT * dim; i++)
     if (fabs(rows[i]) > largest) largest = fabs(rows[i]);
   if (!(largest > 1e-20 && largest < 1e30)) return 0;
-  return (float)(2.1 * 1.05 * largest * ((double)(dim + 4) * 0x1p-24 + EIGHT * 0x1p-23));
+  return pllm_core_estimate_margin(largest, dim, EIGHT - 1);
 }
 
 /* rows[8][dim] as columns[dim][8]. */

@@ -73,6 +73,10 @@ static Scratch scratch_of(const Job *job, int worker) {
   return s;
 }
 
+float pllm_core_estimate_margin(double scale, size_t models, int32_t tag_bits) {
+  return (float)(2.1 * 1.05 * scale * ((double)(models + 4) * 0x1p-24 + (double)(tag_bits + 1) * 0x1p-23));
+}
+
 static int comfortable(double size, double least) {
   return size > least && size < 1e30;
 }
@@ -80,11 +84,10 @@ static int comfortable(double size, double least) {
 static void prompt_block(const Job *job, size_t first, size_t n, size_t start, size_t count, double largest,
                          const Scratch *s) {
   size_t models = job->scores->n_models, unsure = 0;
-  double heaviest = job->block_bound[start / USER_BLOCK], scale = largest * heaviest, error;
+  double heaviest = job->block_bound[start / USER_BLOCK], scale = largest * heaviest;
   PllmVoteTask task = {.models = models, .responses = n, .users = count};
   task.tag_bits = 7; /* the tallies of small prompts read three bits */
   while ((size_t)task.tag_bits + 1 < n) task.tag_bits = task.tag_bits * 2 + 1;
-  error = scale * 1.05 * ((double)(models + 4) * 0x1p-24 + (double)(task.tag_bits + 1) * 0x1p-23);
   /* f32 holds both factors and the sums with room to spare, or nothing is estimated: below 2^-126 a conversion errs
   ** by an absolute 2^-150, which the margin covers as long as W and S themselves are far above that */
   if (!comfortable(largest, 1e-30) || !comfortable(heaviest, 1e-30) || !comfortable(scale, 1e-20) || n > MAX_TAGGED) {
@@ -93,7 +96,7 @@ static void prompt_block(const Job *job, size_t first, size_t n, size_t start, s
   }
   task.weights = job->tiles + start * models;
   task.features = s->features;
-  task.margin = (float)(2.1 * error);
+  task.margin = pllm_core_estimate_margin(scale, models, task.tag_bits);
   task.best = s->best;
   task.worst = s->worst;
   task.unsure = s->unsure;
