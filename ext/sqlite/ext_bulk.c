@@ -62,14 +62,13 @@ PllmStatus pllm_ext_bulk_open(PllmTvfCursor *cursor, int source, const char *nam
   sqlite3 *db = cursor->conn->db;
   const char *responses;
   PllmStatus status = parse_options(cursor, options, own, n, bulk, err);
-  int rc;
   if (status == PLLM_OK) status = pllm_ext_bulk_table(cursor, source, name, &bulk->source, err);
   if (status != PLLM_OK) return status;
   responses = bulk->responses_name ? bulk->responses_name : "responses";
   status = pllm_ext_table_find(db, responses, bulk->source.schema, &bulk->responses, err);
   if (status != PLLM_OK) return pllm_error_prefix(err, "option \"responses\"");
-  rc = pllm_ext_poll_open(cursor->conn, &bulk->poll);
-  if (rc != SQLITE_OK) return pllm_ext_sqlite_fail(err, db, rc);
+  status = pllm_ext_poll_open(cursor->conn, &bulk->poll, err);
+  if (status != PLLM_OK) return status;
   status = pllm_ext_scores_open(cursor->conn, &bulk->responses, bulk->raw, &bulk->scores, err);
   if (status == PLLM_OK) cursor->skipped = (sqlite3_int64)bulk->scores->view.skipped;
   return status;

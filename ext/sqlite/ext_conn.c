@@ -39,13 +39,15 @@ static int poll_connection(void *arg) {
   return rc == SQLITE_INTERRUPT;
 }
 
-int pllm_ext_poll_open(PllmConn *conn, PllmExtPoll *poll) {
+PllmStatus pllm_ext_poll_open(PllmConn *conn, PllmExtPoll *poll, PllmError *err) {
+  int rc;
   poll->db = conn->db;
   poll->stmt = NULL;
   poll->run.threads = conn->threads;
   poll->run.poll = poll_connection;
   poll->run.poll_arg = poll;
-  return sqlite3_prepare_v2(conn->db, "SELECT 1", -1, &poll->stmt, NULL);
+  rc = sqlite3_prepare_v2(conn->db, "SELECT 1", -1, &poll->stmt, NULL);
+  return rc == SQLITE_OK ? PLLM_OK : pllm_ext_sqlite_fail(err, conn->db, rc);
 }
 
 void pllm_ext_poll_close(PllmExtPoll *poll) {

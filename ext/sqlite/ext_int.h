@@ -43,7 +43,7 @@ typedef struct PllmExtPoll {
   sqlite3 *db;
   sqlite3_stmt *stmt; /* owned */
 } PllmExtPoll;
-int pllm_ext_poll_open(PllmConn *conn, PllmExtPoll *poll); /* an SQLite code */
+PllmStatus pllm_ext_poll_open(PllmConn *conn, PllmExtPoll *poll, PllmError *err);
 void pllm_ext_poll_close(PllmExtPoll *poll);
 
 /* ---- ext_register.c: registration tables ---------------------------------------------------------------------- */

@@ -132,8 +132,8 @@ static PllmStatus estimate(PllmConn *conn, Group *g, PllmModel **model, PllmErro
   PllmStatus status;
   if (!adapter) return err->status;
   if (pllm_feedback_count(g->feedback) * pllm_feedback_dim(g->feedback) >= LONG_WORK) {
-    int rc = pllm_ext_poll_open(conn, &poll);
-    if (rc != SQLITE_OK) return pllm_ext_sqlite_fail(err, conn->db, rc);
+    status = pllm_ext_poll_open(conn, &poll, err);
+    if (status != PLLM_OK) return status;
     run = &poll.run;
   }
   status = model ? pllm_adapt_model(adapter, &g->rows.options, g->feedback, run, model, err)

@@ -145,11 +145,10 @@ static void result_report(sqlite3_context *context, const PllmLogistic *fit, siz
 static PllmStatus fit_run(PllmConn *conn, const Fit *g, PllmLogistic *fit, int *separated, PllmError *err) {
   PllmExtPoll poll;
   PllmStatus status;
-  int rc;
   if (pllm_feedback_count(g->rows) * pllm_feedback_dim(g->rows) < LONG_WORK)
     return pllm_logistic_fit(&g->options, g->rows, fit, separated, NULL, err);
-  rc = pllm_ext_poll_open(conn, &poll);
-  if (rc != SQLITE_OK) return pllm_ext_sqlite_fail(err, conn->db, rc);
+  status = pllm_ext_poll_open(conn, &poll, err);
+  if (status != PLLM_OK) return status;
   status = pllm_logistic_fit(&g->options, g->rows, fit, separated, &poll.run, err);
   pllm_ext_poll_close(&poll);
   return status;

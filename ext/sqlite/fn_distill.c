@@ -140,7 +140,6 @@ static PllmStatus take_row(PllmConn *conn, Group *g, int text, int argc, sqlite3
   int64_t prompt_id;
   PllmExtPoll poll;
   PllmStatus status = trailing(argc, argv, text ? 3 : 2, &prompt, &options, err);
-  int rc;
   if (status == PLLM_OK) status = open_group(g, text, options, argc, err);
   if (status != PLLM_OK) return status;
   for (int i = 0; i < (text ? 3 : 2); i++) {
@@ -152,9 +151,9 @@ static PllmStatus take_row(PllmConn *conn, Group *g, int text, int argc, sqlite3
   prompt_id = id;
   if (!pllm_distill_takes_long(g->distill))
     status = add_row(g, text, argv, prompt ? &prompt_id : NULL, NULL, err);
-  else if ((rc = pllm_ext_poll_open(conn, &poll)) != SQLITE_OK)
-    return pllm_ext_sqlite_fail(err, conn->db, rc);
   else {
+    status = pllm_ext_poll_open(conn, &poll, err);
+    if (status != PLLM_OK) return status;
     status = add_row(g, text, argv, prompt ? &prompt_id : NULL, &poll.run, err);
     pllm_ext_poll_close(&poll);
   }
@@ -183,16 +182,11 @@ static void finish(sqlite3_context *context, int text) {
   PllmExtPoll poll;
   PllmError err;
   PllmStatus status = PLLM_OK;
-  int rc;
   if (!g || g->failed) return;
   if (g->distill && pllm_distill_rows(g->distill) > 0) {
-    rc = pllm_ext_poll_open(conn, &poll);
-    if (rc == SQLITE_OK) {
-      status = pllm_distill_finish(g->distill, &poll.run, &model, &err);
-      pllm_ext_poll_close(&poll);
-    } else {
-      status = pllm_ext_sqlite_fail(&err, conn->db, rc);
-    }
+    status = pllm_ext_poll_open(conn, &poll, &err);
+    if (status == PLLM_OK) status = pllm_distill_finish(g->distill, &poll.run, &model, &err);
+    pllm_ext_poll_close(&poll);
     if (status == PLLM_OK)
       pllm_ext_result_model(context, names[text], model);
     else

@@ -208,11 +208,11 @@ static PllmStatus load(Import *import, PllmError *err) {
 }
 
 static PllmStatus run_import(Import *import, PllmError *err) {
-  int rc;
   PllmStatus status = pllm_reader_open(import->path, &import->reader, err);
   if (status != PLLM_OK) return status;
-  rc = pllm_ext_poll_open(import->conn, &import->poll);
-  status = rc == SQLITE_OK ? savepoint_open(import, err) : pllm_import_sqlite(import, rc, err);
+  status = pllm_ext_poll_open(import->conn, &import->poll, err);
+  if (status != PLLM_OK) import->rc = sqlite3_errcode(import->db);
+  if (status == PLLM_OK) status = savepoint_open(import, err);
   if (status == PLLM_OK) {
     status = load(import, err);
     if (status == PLLM_OK) status = pllm_import_exec(import, err, "RELEASE personalllm_import"); /* may commit */

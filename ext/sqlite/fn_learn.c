@@ -117,13 +117,11 @@ static void final(sqlite3_context *context, PllmForm form) {
   PllmExtPoll poll;
   PllmError err;
   PllmStatus status;
-  int rc;
   if (!g) return;
   if (g->opened && !g->failed && pllm_crowd_count(g->crowd) > 0) {
-    rc = pllm_ext_poll_open(conn, &poll);
-    status = rc == SQLITE_OK ? pllm_learn(g->crowd, &g->options, &poll.run, &model, &err)
-                             : pllm_ext_sqlite_fail(&err, conn->db, rc);
-    if (rc == SQLITE_OK) pllm_ext_poll_close(&poll);
+    status = pllm_ext_poll_open(conn, &poll, &err);
+    if (status == PLLM_OK) status = pllm_learn(g->crowd, &g->options, &poll.run, &model, &err);
+    pllm_ext_poll_close(&poll);
     if (status == PLLM_OK)
       pllm_ext_result_model(context, name_of(form), model);
     else

@@ -27,12 +27,10 @@ static PllmPreference *open(PllmConn *conn, PllmExtModel *m, PllmError *err) {
   PllmExtPoll poll;
   PllmPreference *preference = NULL;
   PllmStatus status;
-  int rc;
   if (m->derived && m->model->kind == PLLM_MODEL_POSTERIOR) return m->derived;
-  rc = pllm_ext_poll_open(conn, &poll);
-  status = rc == SQLITE_OK ? pllm_preference_new(m->model, &poll.run, &preference, err)
-                           : pllm_ext_sqlite_fail(err, conn->db, rc);
-  if (rc == SQLITE_OK) pllm_ext_poll_close(&poll);
+  status = pllm_ext_poll_open(conn, &poll, err);
+  if (status == PLLM_OK) status = pllm_preference_new(m->model, &poll.run, &preference, err);
+  pllm_ext_poll_close(&poll);
   if (status != PLLM_OK) return NULL;
   m->derived = preference;
   m->derived_free = release;

@@ -239,7 +239,7 @@ static PllmStatus adaptBegin(PllmTvfCursor *cursor, PllmError *err) {
   PllmExtTrailing trailing;
   PllmForm form = PLLM_PAIRS;
   PllmStatus status;
-  int has_turn = 0, by_turn, rc;
+  int has_turn = 0, by_turn;
   if (!name || sqlite3_value_type(cursor->args[ARG_SOURCE]) != SQLITE_TEXT)
     return pllm_fail(err, PLLM_INVALID, "argument 1 (source): %s; the name of a table or view is required",
                      cursor->args[ARG_SOURCE] ? pllm_ext_type_name(cursor->args[ARG_SOURCE]) : "NULL");
@@ -260,9 +260,8 @@ static PllmStatus adaptBegin(PllmTvfCursor *cursor, PllmError *err) {
   if (by_turn && !has_turn)
     return pllm_fail(err, PLLM_INVALID, "argument 1 (source): %s has no column turn, by which \"half_life\" counts",
                      scan->source.quoted);
-  rc = pllm_ext_poll_open(cursor->conn, &scan->poll);
-  if (rc != SQLITE_OK) return pllm_ext_sqlite_fail(err, db, rc);
-  status = open_read(db, scan, by_turn, err);
+  status = pllm_ext_poll_open(cursor->conn, &scan->poll, err);
+  if (status == PLLM_OK) status = open_read(db, scan, by_turn, err);
   if (status == PLLM_OK) status = next_row(db, scan, err);
   if (status == PLLM_OK) status = show(cursor, err);
   return status;

@@ -295,9 +295,9 @@ static PllmStatus neighborsBegin(PllmTvfCursor *cursor, PllmError *err) {
   status = read_options(s, cursor, err);
   if (status == PLLM_OK) status = find_table(cursor, ARG_CANDIDATES, "candidates", &candidates, err);
   if (status == PLLM_OK) status = find_table(cursor, ARG_QUERIES, "queries", &queries, err);
+  if (status == PLLM_OK) status = pllm_ext_poll_open(cursor->conn, &s->poll, err);
   if (status != PLLM_OK) goto done;
-  rc = pllm_ext_poll_open(cursor->conn, &s->poll);
-  if (rc == SQLITE_OK) rc = has_part(db, &candidates, &candidates_part);
+  rc = has_part(db, &candidates, &candidates_part);
   if (rc == SQLITE_OK) rc = has_part(db, &queries, &queries_part);
   s->same = pllm_alloc(QUERY_CHUNK, sizeof *s->same);
   s->found = pllm_alloc(QUERY_CHUNK * s->k, sizeof *s->found);

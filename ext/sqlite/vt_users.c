@@ -291,8 +291,8 @@ static PllmStatus with_poll(UsersVtab *table, UsersCursor *cursor, size_t count,
   PllmStatus status = PLLM_OK;
   if (p->generator == PLLM_GENERATOR_NUMPY &&
       (p->count > POLL_ABOVE / p->n_models || (!table->reader && p->min_distance > 0.0))) {
-    int rc = pllm_ext_poll_open(table->conn, &poll);
-    if (rc != SQLITE_OK) return pllm_ext_sqlite_fail(err, table->db, rc);
+    status = pllm_ext_poll_open(table->conn, &poll, err);
+    if (status != PLLM_OK) return status;
     run = &poll.run;
   }
   if (!table->reader) status = pllm_users_open(p, run, &table->reader, err);
