@@ -47,6 +47,21 @@ static inline int tap_fails(PllmStatus got, PllmStatus want, const PllmError *er
   return good;
 }
 
+/* xorshift64 (Marsaglia, "Xorshift RNGs", 2003): test data only.  A program that wants other numbers sets the state. */
+static uint64_t tap_state = 1;
+
+static inline uint64_t tap_random(void) {
+  tap_state ^= tap_state << 13;
+  tap_state ^= tap_state >> 7;
+  tap_state ^= tap_state << 17;
+  return tap_state;
+}
+
+/* In [0, 1). */
+static inline double tap_uniform(void) {
+  return (double)(tap_random() >> 11) * 0x1p-53;
+}
+
 static inline int tap_done(void) {
   printf("1..%d\n", tap_count);
   return tap_failed != 0;

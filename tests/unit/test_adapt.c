@@ -7,18 +7,9 @@
 
 static PllmError err;
 static PllmAdapter *adapter;
-static uint64_t state = 88172645463325252u;
-
-/* xorshift: test data only. */
-static double uniform(void) {
-  state ^= state << 13;
-  state ^= state >> 7;
-  state ^= state << 17;
-  return (double)(state >> 11) * 0x1p-53;
-}
 
 static size_t below(size_t n) {
-  return (size_t)(uniform() * (double)n);
+  return (size_t)(tap_uniform() * (double)n);
 }
 
 /* ---- every method in every form ---- */
@@ -86,11 +77,11 @@ static void draw_case(Case *c, PllmForm form, size_t dim, size_t sets) {
     for (size_t i = 0; i < n; i++) {
       u[i] = 0;
       for (size_t k = 0; k < dim; k++) {
-        row[i].a[k] = uniform() * 4 - 2;
-        row[i].b[k] = row[i].a[k] - (uniform() - 0.3) * taste[k] - (uniform() - 0.5) * 0.2;
+        row[i].a[k] = tap_uniform() * 4 - 2;
+        row[i].b[k] = row[i].a[k] - (tap_uniform() - 0.3) * taste[k] - (tap_uniform() - 0.5) * 0.2;
         u[i] += taste[k] * row[i].a[k];
       }
-      if (s > 0 && uniform() < 0.2) memcpy(row[i].a, c->row[0].a, sizeof row[i].a); /* identical responses happen */
+      if (s > 0 && tap_uniform() < 0.2) memcpy(row[i].a, c->row[0].a, sizeof row[i].a); /* identical responses happen */
       row[i].set = (int64_t)(s * 7) - 20;
       row[i].rating = floor(3 + 2 * u[i]);
       row[i].label = form == PLLM_RATINGS && kind > 0 ? PLLM_BEST : PLLM_SHOWN;
@@ -426,6 +417,7 @@ static void many_features(void) {
 }
 
 int main(void) {
+  tap_state = 88172645463325252u;
   adapter = pllm_adapter_new();
   for (int form = PLLM_PAIRS; form <= PLLM_RATINGS; form++)
     for (size_t v = 0; v < VARIANTS - (form != PLLM_CHOICES); v++) {

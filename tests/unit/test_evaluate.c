@@ -5,19 +5,10 @@
 
 #include <stdlib.h>
 
-static uint64_t state = 1;
-
-/* xorshift: test data only. */
-static double uniform(void) {
-  state ^= state << 13;
-  state ^= state >> 7;
-  state ^= state << 17;
-  return (double)(state >> 11) * 0x1p-53;
-}
 
 /* Few values: exact ties. */
 static double coarse(void) {
-  return (double)(int)(uniform() * 3) / 7 - 0.1;
+  return (double)(int)(tap_uniform() * 3) / 7 - 0.1;
 }
 
 typedef struct Case {
@@ -106,7 +97,7 @@ static void check(const Case *c) {
   size_t dim = c->dim ? c->dim : c->models, counted = 0, differ;
   for (size_t p = 0; p <= c->prompts; p++) {
     first[p] = n;
-    n += c->responses ? c->responses : 1 + (size_t)(uniform() * 20);
+    n += c->responses ? c->responses : 1 + (size_t)(tap_uniform() * 20);
   }
   n = first[c->prompts];
   for (size_t p = 0; p < c->prompts; p++) prompts[p] = c->prompts - 1 - p;
@@ -115,26 +106,26 @@ static void check(const Case *c) {
   float *f32 = pllm_alloc(n * dim, 4);
   int32_t *model = pllm_alloc(n, 4);
   size_t *row = pllm_alloc(n, 8);
-  for (size_t i = 0; i < n * c->models; i++) rewards[i] = c->ties ? coarse() : uniform() * 6 - 3;
+  for (size_t i = 0; i < n * c->models; i++) rewards[i] = c->ties ? coarse() : tap_uniform() * 6 - 3;
   for (size_t i = 0; i < n * dim; i++) {
-    f64[i] = c->ties ? coarse() : uniform() - 0.5;
+    f64[i] = c->ties ? coarse() : tap_uniform() - 0.5;
     f32[i] = (float)f64[i];
   }
-  for (size_t i = 0; i < c->users * c->models; i++) truth[i] = c->ties ? coarse() : uniform() * uniform();
-  for (size_t i = 0; i < c->users * dim; i++) estimate[i] = c->ties ? coarse() : uniform() - 0.3;
+  for (size_t i = 0; i < c->users * c->models; i++) truth[i] = c->ties ? coarse() : tap_uniform() * tap_uniform();
+  for (size_t i = 0; i < c->users * dim; i++) estimate[i] = c->ties ? coarse() : tap_uniform() - 0.3;
   if (c->scale > 0) {
     for (size_t i = 0; i < n * c->models; i++) rewards[i] *= c->scale;
     for (size_t i = 0; i < c->users * c->models; i++) truth[i] *= c->scale;
   }
   for (size_t r = 1; c->scale < 0 && r < n; r++) { /* from far above the margin of estimates to the last bit */
-    double apart = c->scale * pow(2, -uniform() * 40);
+    double apart = c->scale * pow(2, -tap_uniform() * 40);
     for (size_t b = 0; b < c->models; b++)
-      if (uniform() < 0.9) rewards[r * c->models + b] = rewards[(r - 1) * c->models + b] * (1 + apart);
-    for (size_t b = 0; b < dim; b++) f64[r * dim + b] = f64[(r - 1) * dim + b] * (1 - apart * uniform());
+      if (tap_uniform() < 0.9) rewards[r * c->models + b] = rewards[(r - 1) * c->models + b] * (1 + apart);
+    for (size_t b = 0; b < dim; b++) f64[r * dim + b] = f64[(r - 1) * dim + b] * (1 - apart * tap_uniform());
   }
   for (size_t r = 0; r < n; r++) {
-    model[r] = (int32_t)(uniform() * 5) - 1;
-    row[r] = c->holes && uniform() < 0.3 ? SIZE_MAX : n - 1 - r;
+    model[r] = (int32_t)(tap_uniform() * 5) - 1;
+    row[r] = c->holes && tap_uniform() < 0.3 ? SIZE_MAX : n - 1 - r;
   }
   PllmScores scores = {.n_models = c->models,
                        .n_prompts = c->prompts,

@@ -9,15 +9,6 @@
 
 enum { USERS = 11, MODELS = 3, PROMPTS = 5 };
 
-static uint64_t state = 7;
-
-/* xorshift: test data only. */
-static double uniform(void) {
-  state ^= state << 13;
-  state ^= state >> 7;
-  state ^= state << 17;
-  return (double)(state >> 11) * 0x1p-53;
-}
 
 /* Pairs that t orders, and twice those that e orders alike plus those it does not order. */
 static void plain_pairs(const double *t, const double *e, size_t n, size_t stride, double *strict, double *right) {
@@ -35,8 +26,8 @@ static void check_pairs(size_t n, size_t stride, int values) {
   double *t = pllm_alloc_zero(n * stride, sizeof *t), *e = pllm_alloc_zero(n * stride, sizeof *e);
   double *scratch = pllm_alloc(4 * n, sizeof *scratch), strict, right, want_strict, want_right;
   for (size_t i = 0; i < n; i++) {
-    t[i * stride] = values ? floor(uniform() * values) - 1 : uniform();
-    e[i * stride] = values ? floor(uniform() * values) * -0.5 : uniform();
+    t[i * stride] = values ? floor(tap_uniform() * values) - 1 : tap_uniform();
+    e[i * stride] = values ? floor(tap_uniform() * values) * -0.5 : tap_uniform();
   }
   plain_pairs(t, e, n, stride, &want_strict, &want_right);
   pllm_core_judge_pairs(t, e, n, stride, scratch, &strict, &right);
@@ -82,13 +73,14 @@ int main(void) {
   static const size_t first[PROMPTS + 1] = {0, PLLM_JUDGE_WIDE, 2 * PLLM_JUDGE_WIDE + 1, 1033, 2233, 2800};
   static double rewards[2800 * MODELS], truth[USERS * MODELS], estimate[USERS * MODELS];
   PllmScores scores = {.n_models = MODELS, .n_prompts = PROMPTS, .n_responses = 2800, .first = first};
+  tap_state = 7;
   for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
     for (int values = 0; values <= 6; values += values ? 4 : 2) check_pairs(sizes[i], i % 3 + 1, values);
   check_pairs(700, 1, 1);
-  for (size_t i = 0; i < sizeof rewards / sizeof *rewards; i++) rewards[i] = floor(uniform() * 5);
+  for (size_t i = 0; i < sizeof rewards / sizeof *rewards; i++) rewards[i] = floor(tap_uniform() * 5);
   for (size_t i = 0; i < USERS * MODELS; i++) {
-    truth[i] = uniform();
-    estimate[i] = floor(uniform() * 3);
+    truth[i] = tap_uniform();
+    estimate[i] = floor(tap_uniform() * 3);
   }
   scores.rewards = rewards;
   check_evaluation(&scores, truth, estimate);

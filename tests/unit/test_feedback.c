@@ -3,14 +3,6 @@
 
 #include <stdlib.h>
 
-static uint64_t state = 88172645463325252u;
-
-static uint64_t next(void) {
-  state ^= state << 13;
-  state ^= state >> 7;
-  state ^= state << 17;
-  return state;
-}
 
 static PllmError err;
 static PllmAdapter *adapter;
@@ -24,7 +16,7 @@ static void sliding(void) {
   pllm_adapt_options(PLLM_RATINGS, "{\"method\":\"sum\"}", 16, NULL, &options, &err);
   for (int step = 0; step < 20000; step++) {
     /* long stretches of growth and of shrinking, so that memory grows, the gap closes and the builder empties */
-    int grow = (step / 700) % 2 == 0 ? next() % 3 != 0 : next() % 3 == 0;
+    int grow = (step / 700) % 2 == 0 ? tap_random() % 3 != 0 : tap_random() % 3 == 0;
     if (grow) {
       double x[2] = {(double)(newest % 97), 1};
       newest++;
@@ -120,7 +112,7 @@ static void batch(void) {
   for (int u = 0; u < USERS; u++) {
     feedback[u] = pllm_feedback_new(PLLM_CHOICES);
     for (int i = 0; u % 7 && i < 8; i++) {
-      double x[2] = {(double)(next() % 100), (double)(next() % 100)};
+      double x[2] = {(double)(tap_random() % 100), (double)(tap_random() % 100)};
       pllm_feedback_add_choice(feedback[u], i / 4, x, 2, 0, i % 4 == 0 ? PLLM_BEST : PLLM_SHOWN, &err);
     }
   }
@@ -147,6 +139,7 @@ static void batch(void) {
 }
 
 int main(void) {
+  tap_state = 88172645463325252u;
   adapter = pllm_adapter_new();
   sliding();
   dimensions();

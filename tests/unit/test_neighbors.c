@@ -6,15 +6,6 @@
 
 #include <stdlib.h>
 
-static uint64_t state = 7;
-
-/* xorshift: test data only. */
-static double uniform(void) {
-  state ^= state << 13;
-  state ^= state >> 7;
-  state ^= state << 17;
-  return (double)(state >> 11) * 0x1p-53;
-}
 
 static int by_similarity(const void *a, const void *b) {
   const PllmNeighbor *x = a, *y = b;
@@ -30,10 +21,10 @@ static void check(const char *name, size_t count, size_t dim, size_t n, size_t k
   for (size_t i = 0; i < count; i++)
     for (size_t d = 0; d < dim; d++)
       c[i * dim + d] = copies > 1 && i % copies ? c[(i - 1) * dim + d] * (d == 0 && i % 3 == 0 ? 1.0000001f : 1.0f)
-                                                : (float)(uniform() - 0.5);
+                                                : (float)(tap_uniform() - 0.5);
   for (size_t i = 0; i < n; i++) {
     same[i] = exclude ? i % count : SIZE_MAX;
-    for (size_t d = 0; d < dim; d++) q[i * dim + d] = i == 3 ? 0 : (float)(uniform() - 0.5);
+    for (size_t d = 0; d < dim; d++) q[i * dim + d] = i == 3 ? 0 : (float)(tap_uniform() - 0.5);
   }
   PllmError err;
   PllmNeighbors *set = pllm_neighbors_new(c, count, dim, &err);
@@ -67,6 +58,7 @@ static void check(const char *name, size_t count, size_t dim, size_t n, size_t k
 int main(void) {
   float a[3] = {1, 2, 2}, b[3] = {2, 1, -2}, zero[3] = {0, 0, 0}, huge[3] = {1e38f, 2e38f, 2e38f};
   PllmError err;
+  tap_state = 7;
   tap_check(pllm_cosine(a, b, 3) == 0.0, "orthogonal vectors have similarity 0");
   tap_check(pllm_cosine(a, a, 3) == 1.0, "a vector is itself");
   tap_check(pllm_cosine(a, huge, 3) == 1.0, "lengths beyond f32 do no harm");

@@ -7,15 +7,6 @@
 #include <stddef.h>
 
 enum { DIM = 7, ROWS = 40 };
-static uint64_t state = 88172645463325252u;
-
-/* xorshift: test data only. */
-static double uniform(void) {
-  state ^= state << 13;
-  state ^= state >> 7;
-  state ^= state << 17;
-  return (double)(state >> 11) * 0x1p-53;
-}
 
 static double x[ROWS * DIM], rating[ROWS], weight[ROWS];
 static PllmSet sets[] = {
@@ -82,7 +73,7 @@ static void draw_weights(double *w, double *log_w) {
   for (size_t l = 0; l < PLLM_BLOCK; l++) {
     double total = 0;
     for (size_t k = 0; k < DIM; k++) {
-      log_w[k * PLLM_BLOCK + l] = l % 8 == 3 && k > 1 ? -690 : -12 * uniform() * uniform();
+      log_w[k * PLLM_BLOCK + l] = l % 8 == 3 && k > 1 ? -690 : -12 * tap_uniform() * tap_uniform();
       total += exp(log_w[k * PLLM_BLOCK + l]);
     }
     for (size_t k = 0; k < DIM; k++) {
@@ -166,12 +157,12 @@ static void set_up(Lanes *s, const PllmEvidence *e, const double *tilt) {
   m->next_log_w = s->next_log_w;
   m->next_u = s->next_u;
   for (size_t r = 0; r < ROWS; r++) s->difference[r] = x[r * DIM + m->a] - x[r * DIM + m->b];
-  for (size_t k = 0; k < DIM * PLLM_BLOCK; k++) s->direction[k] = 8 * uniform() - 4;
+  for (size_t k = 0; k < DIM * PLLM_BLOCK; k++) s->direction[k] = 8 * tap_uniform() - 4;
   for (size_t l = 0; l < PLLM_BLOCK; l++) {
-    s->step[l] = (uniform() - 0.5) * (l % 3 ? 2 : 30);
+    s->step[l] = (tap_uniform() - 0.5) * (l % 3 ? 2 : 30);
     s->flip[l] = l % 5 ? 1 : -1;
-    s->length[l] = uniform();
-    s->accept[l] = l % 4 == 1 ? -1e6 : log(uniform()); /* some accept whatever comes */
+    s->length[l] = tap_uniform();
+    s->accept[l] = l % 4 == 1 ? -1e6 : log(tap_uniform()); /* some accept whatever comes */
     s->alpha[l] = l % 2 ? 0.03 : 3;
     s->level[l] = (double)(l % 7);
     s->sharpness[l] = ldexp(1, (int)s->level[l]);
@@ -282,9 +273,10 @@ static void particles(void) {
 int main(void) {
   static const double tilt[DIM] = {2, 0.5, 1, 0.25, 1.75, 0.5, 1};
   static Lanes first[8], now;
-  for (size_t i = 0; i < ROWS * DIM; i++) x[i] = 3 * uniform() - 1.5;
+  tap_state = 88172645463325252u;
+  for (size_t i = 0; i < ROWS * DIM; i++) x[i] = 3 * tap_uniform() - 1.5;
   for (size_t i = 0; i < ROWS; i++) {
-    rating[i] = 2 * uniform() - 1;
+    rating[i] = 2 * tap_uniform() - 1;
     weight[i] = i % 3 ? 1 : 0.5;
   }
   for (int isa = PLLM_ISA_BASE; isa <= PLLM_ISA_AVX512; isa++) {
@@ -293,7 +285,7 @@ int main(void) {
     pllm_core_isa_limit((PllmIsa)isa);
     if ((int)pllm_core_isa() < isa) continue;
     k = pllm_posterior_kernel();
-    state = 1234567;
+    tap_state = 1234567;
     likelihoods(k);
     for (int kind = 0; kind < 8; kind++) {
       step(k, kind & 1 ? &ratings : &choices, kind & 2 ? tilt : NULL, kind >> 2, &now);

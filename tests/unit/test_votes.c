@@ -5,15 +5,6 @@
 
 #include <stdlib.h>
 
-static uint64_t state = 1;
-
-/* xorshift: test data only. */
-static double uniform(void) {
-  state ^= state << 13;
-  state ^= state >> 7;
-  state ^= state << 17;
-  return (double)(state >> 11) * 0x1p-53;
-}
 
 typedef struct Case {
   const char *name;
@@ -28,16 +19,16 @@ static void check(const Case *c) {
   size_t *first = pllm_alloc(c->prompts + 1, sizeof *first), n = 0;
   for (size_t p = 0; p <= c->prompts; p++) {
     first[p] = n;
-    n += c->responses ? c->responses : (size_t)(uniform() * 21);
+    n += c->responses ? c->responses : (size_t)(tap_uniform() * 21);
   }
   n = first[c->prompts];
   size_t *prompts = pllm_alloc(c->prompts, sizeof *prompts);
   for (size_t p = 0; p < c->prompts; p++) prompts[p] = c->prompts - 1 - p;
   double *rewards = pllm_alloc(n * c->models, sizeof *rewards), *weights = pllm_alloc(c->users * c->models, 8);
   for (size_t i = 0; i < n * c->models; i++)
-    rewards[i] = c->scale * (c->ties ? (double)(int)(uniform() * 3) / 10 : uniform() * 6 - 3);
+    rewards[i] = c->scale * (c->ties ? (double)(int)(tap_uniform() * 3) / 10 : tap_uniform() * 6 - 3);
   for (size_t i = 0; i < c->users * c->models; i++)
-    weights[i] = c->weight * (c->ties ? (double)(int)(uniform() * 3) / 7 : uniform() * uniform());
+    weights[i] = c->weight * (c->ties ? (double)(int)(tap_uniform() * 3) / 7 : tap_uniform() * tap_uniform());
   PllmScores scores = {
       .n_models = c->models, .n_prompts = c->prompts, .n_responses = n, .first = first, .rewards = rewards};
   int64_t *want = pllm_alloc_zero(2 * n, 8), *got = pllm_alloc(2 * n, 8);
