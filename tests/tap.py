@@ -2,6 +2,7 @@
 
 A suite calls ok/eq/close/fails/skip and ends with done().  tests/run.sh adds the lines up.
 """
+import json
 import os
 import sqlite3
 import sys
@@ -67,6 +68,14 @@ def connect(path=":memory:", **options):
     db.load_extension(EXTENSION)
     db.enable_load_extension(False)
     return db
+
+
+def load(db, folder=os.path.join(ROOT, "examples", "demo")):
+    """Import the train and test splits of a folder (default: the bundled demo data), standardised by its
+    reward_models.json, or fitted to train where there is none."""
+    means = os.path.join(folder, "reward_models.json")
+    for split, options in (("train", json.dumps({"means": means if os.path.exists(means) else "fitted"})), ("test", None)):
+        db.execute("SELECT persona_import(?, ?, ?)", (os.path.join(folder, split + ".jsonl"), split, options)).fetchone()
 
 
 def interrupted(db, sql, args=(), delays=(0.3, 0.1, 0.03, 0.01, 0.003)):

@@ -8,7 +8,6 @@ import analyses
 
 os.chdir(ROOT)
 db = connect()
-db.execute("SELECT persona_import('examples/demo/train.jsonl', 'train', '{\"means\": \"fitted\"}')")
-db.execute("SELECT persona_import('examples/demo/test.jsonl', 'test')")
+load(db)
 analyses.check(db)
 done()

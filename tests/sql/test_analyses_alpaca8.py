@@ -1,5 +1,4 @@
 """The paper's analyses (sql/) on real responses and reward models, against numpy."""
-import json
 import os
 import sys
 
@@ -14,8 +13,6 @@ import analyses
 
 os.chdir(ROOT)
 db = connect()
-for split in ("train", "test"):
-    db.execute("SELECT persona_import(?, ?, ?)", (os.path.join(folder, split + ".jsonl"), split,
-               json.dumps({"means": os.path.join(folder, "reward_models.json")}) if split == "train" else None))
+load(db, folder)
 analyses.check(db, semantics=False)
 done()

@@ -12,9 +12,7 @@ CHARTS = ["diversity", "winners", "win_rates", "entropy", "coefficients", "fewsh
 VOTES = {"diversity": "top_share", "winners": "winners", "win_rates": "win_rates", "entropy": "entropy"}
 
 db = connect()
-for split in ("train", "test"):
-    db.execute("SELECT persona_import(?, ?, ?)", (f"{ROOT}/examples/demo/{split}.jsonl", split,
-                                                  '{"means":"fitted"}' if split == "train" else None)).fetchall()
+load(db)
 db.execute("CREATE VIRTUAL TABLE users USING persona_users(count=1000, alpha=0.05, seed=0)")
 db.execute("CREATE VIRTUAL TABLE even USING persona_users(count=200, alpha=10, seed=1)")
 

@@ -18,8 +18,7 @@ os.chdir(ROOT)
 
 def database(users=USERS, turns=TURNS, **settings):
     db = connect()
-    db.execute("SELECT persona_import('examples/demo/train.jsonl', 'train', '{\"means\": \"fitted\"}')")
-    db.execute("SELECT persona_import('examples/demo/test.jsonl', 'test')")
+    load(db)
     db.execute("CREATE TEMP TABLE continual_setting(name PRIMARY KEY, value)")
     db.executemany("INSERT INTO continual_setting VALUES (?, ?)", {"users": users, "turns": turns, **settings}.items())
     return db

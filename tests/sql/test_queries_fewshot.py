@@ -19,8 +19,7 @@ os.chdir(ROOT)
 
 def database(**settings):
     db = connect()
-    db.execute("SELECT persona_import('examples/demo/train.jsonl', 'train', '{\"means\": \"fitted\"}')")
-    db.execute("SELECT persona_import('examples/demo/test.jsonl', 'test')")
+    load(db)
     db.execute("CREATE TEMP TABLE fewshot_setting(name PRIMARY KEY, value)")
     settings = {"seen": SEEN, "unseen": UNSEEN, "history": HISTORY, "shots": json.dumps(SHOTS), **settings}
     db.executemany("INSERT INTO fewshot_setting VALUES (?, ?)", settings.items())

@@ -11,7 +11,7 @@ import time
 
 TESTS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
 sys.path.insert(0, TESTS)
-from tap import ROOT, alpaca8, connect
+from tap import ROOT, alpaca8, connect, load
 
 
 def table(rows, *head):
@@ -25,8 +25,7 @@ def quality():
     if folder is None:
         sys.exit("shared/data/alpaca8 is not there")
     db = connect()
-    db.execute("SELECT persona_import(?, 'train', json_object('means', ?))", (folder + "/train.jsonl", folder + "/reward_models.json"))
-    db.execute("SELECT persona_import(?, 'test')", (folder + "/test.jsonl",))
+    load(db, folder)
     db.execute("CREATE VIRTUAL TABLE users USING persona_users(count=1000, alpha=0.1, seed=0)")
     with open(os.path.join(ROOT, "sql/distillation.sql"), encoding="utf-8") as f:
         statements = [s for s in statement_list(f.read())]
