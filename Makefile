@@ -41,10 +41,12 @@ UNIT_BIN = $(UNIT_SRC:tests/unit/%.c=$(BUILD)/tests/%)
 LIBRARY   = $(BUILD)/libpersonalllm_core.a
 EXTENSION = $(BUILD)/personalllm.$(SO)
 
-.PHONY: all core demo report test test-report test-arm64 docs lint clean help
+.PHONY: all core unit-programs demo report test test-report test-arm64 docs lint clean help
 all: deps-build $(EXTENSION) ## build the extension (the default)
 
 core: $(LIBRARY) ## build only the scoring core
+
+unit-programs: $(UNIT_BIN)
 
 # Kernels that exist once per instruction set; which one runs is decided at run time (core_simd.h).
 ifeq ($(shell $(CC) -dumpmachine | cut -d- -f1),x86_64)
@@ -142,6 +144,18 @@ include tests/bench/bench.mk
 
 test-arm64: ## cross-build for arm64 and run the unit programs under emulation (installs Debian's cross tools)
 	@tests/arm64.sh
+
+# Everything again with each access to memory and each overflow checked.  Python is not, but loads the checkers first.
+SANITIZED = BUILD=build-asan CFLAGS="-O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all"
+CHECKED   = BUILD=build-asan ASAN_OPTIONS=detect_leaks=0 LD_PRELOAD="$$($(CC) -print-file-name=libasan.so) $$($(CC) -print-file-name=libubsan.so)"
+.PHONY: test-asan fuzz
+test-asan: deps-test ## every suite under AddressSanitizer and UndefinedBehaviorSanitizer, in build-asan/ (slow)
+	@$(MAKE) --no-print-directory $(SANITIZED) all bench-programs unit-programs
+	@$(CHECKED) tests/run.sh
+
+fuzz: deps-test ## random statements under the same sanitizers: FUZZ_COUNT=100 times those of the tests, from FUZZ_SEED
+	@$(MAKE) --no-print-directory $(SANITIZED) all
+	@$(CHECKED) FUZZ_COUNT=$(or $(FUZZ_COUNT),20) FUZZ_SEED=$(or $(FUZZ_SEED),$$(date +%s)) tests/run.sh tests/fuzz/test_fuzz.py
 
 # `make test` draws the report where Chromium is and runs the notebook where Jupyter is; this target gets both first.
 PKG_REPORT = chromium fonts-dejavu-core python3-nbclient python3-ipykernel

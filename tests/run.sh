@@ -10,7 +10,7 @@ out="$BUILD/tests/out"
 mkdir -p "$out"
 
 [ $# -gt 0 ] || set -- "$BUILD"/tests/test_* tests/lint.sh tests/compilers.sh \
-  tests/sql/test_*.py tests/ref/test_*.py tests/bench/test_*.py
+  tests/sql/test_*.py tests/ref/test_*.py tests/fuzz/test_*.py tests/bench/test_*.py
 passed=0 failed=0 skipped=0
 for suite in "$@"; do
   [ -f "$suite" ] || continue

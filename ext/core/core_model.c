@@ -266,6 +266,9 @@ PllmStatus pllm_model_check(const PllmModel *m, PllmError *err) {
     status = pllm_fail(err, PLLM_INVALID, "the options are %s; an object is required", pllm_json_type_name(json));
   pllm_json_free(json);
   if (status == PLLM_OK) status = check_sections(m, err);
+  if (status == PLLM_OK && (m->kind == PLLM_MODEL_STUDENT || m->kind == PLLM_MODEL_TEXT_STUDENT) &&
+      (m->rank < 1 || m->rank > PLLM_MAX_MODELS))
+    status = pllm_fail(err, PLLM_INVALID, "a student of %zu reward models; 1 to %d are required", m->rank, PLLM_MAX_MODELS);
   if (status == PLLM_OK && m->kind == PLLM_MODEL_PRIOR) status = pllm_prior_check(m, err);
   if (status == PLLM_OK && m->kind == PLLM_MODEL_POSTERIOR) status = pllm_posterior_check(m, err);
   if (status == PLLM_OK && m->kind == PLLM_MODEL_NEIGHBORS) status = pllm_neighbors_check(m, err);

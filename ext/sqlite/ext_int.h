@@ -166,9 +166,9 @@ typedef struct PllmExtModel {
   const PllmModel *model;
   size_t bytes;
   uint64_t checksum;
-  void *derived; /* what the model's user has made of it, freed by derived_free; NULL at first */
+  void *derived; /* private to ext_model.c, like the rest: what a function has made of it, freed by derived_free */
   void (*derived_free)(void *);
-  int refs; /* private to ext_model.c */
+  int refs;
 } PllmExtModel;
 
 /* The model of a value, which must be a BLOB; the error names no argument.  Close it when done. */
@@ -182,6 +182,11 @@ void pllm_ext_models_free(PllmConn *conn);      /* the connection's own */
 */
 PllmExtModel *pllm_ext_model_argument(sqlite3_context *context, const char *where, sqlite3_value **argv, int i,
                                       const char *name);
+
+/* What a function has made of the model, kept with it: NULL if nothing, or if another function did.  What release frees
+** is of one type, so release is what tells whose it is. */
+void *pllm_ext_model_derived(const PllmExtModel *model, void (*release)(void *));
+void pllm_ext_model_derive(PllmExtModel *model, void *derived, void (*release)(void *)); /* takes it over */
 
 /* A model as a result.  O(bytes). */
 void pllm_ext_result_model(sqlite3_context *context, const char *where, const PllmModel *model);

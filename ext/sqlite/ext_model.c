@@ -73,6 +73,16 @@ PllmStatus pllm_ext_model_open(PllmConn *conn, sqlite3_value *value, PllmExtMode
   return PLLM_OK;
 }
 
+void *pllm_ext_model_derived(const PllmExtModel *m, void (*release)(void *)) {
+  return m->derived_free == release ? m->derived : NULL;
+}
+
+void pllm_ext_model_derive(PllmExtModel *m, void *derived, void (*release)(void *)) {
+  if (m->derived_free) m->derived_free(m->derived);
+  m->derived = derived;
+  m->derived_free = release;
+}
+
 static void unref(void *model) {
   pllm_ext_model_close(model);
 }

@@ -217,15 +217,13 @@ static void free_student(void *student) {
 
 /* The model's student, made at the first use of the model. */
 static PllmStatus open_student(PllmExtModel *m, PllmStudent **student, PllmError *err) {
-  PllmStatus status = PLLM_OK;
-  if (!m->derived) {
-    status = pllm_student_new(m->model, student, err);
-    if (status != PLLM_OK) return status == PLLM_INVALID ? pllm_error_prefix(err, "argument 1 (model)") : status;
-    m->derived = *student;
-    m->derived_free = free_student;
-  }
-  *student = m->derived;
-  return status;
+  PllmStatus status;
+  *student = pllm_ext_model_derived(m, free_student);
+  if (*student) return PLLM_OK;
+  status = pllm_student_new(m->model, student, err);
+  if (status != PLLM_OK) return status == PLLM_INVALID ? pllm_error_prefix(err, "argument 1 (model)") : status;
+  pllm_ext_model_derive(m, *student, free_student);
+  return PLLM_OK;
 }
 
 static PllmStatus predict_row(const PllmStudent *student, int argc, sqlite3_value **argv, double *out,

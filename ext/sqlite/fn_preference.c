@@ -2,17 +2,16 @@
 ** fn_preference.c: preference_probability(posterior, features_a, features_b) -> REAL
 **
 **   SELECT preference_probability((SELECT adapt_user(chosen, rejected, '{"return": "model"}') FROM history),
-**   a.rewards,
-**     b.rewards) FROM responses a JOIN responses b USING (prompt_id);
+**                                 a.rewards, b.rewards)
+**   FROM responses a JOIN responses b USING (prompt_id);
 **
 **   R1  How likely a user with this posterior prefers a to b: the choice model's probability averaged over what the
-**       feedback
-**       leaves open, so that P(a, b) + P(b, a) = 1 and equal features give 1/2.  Without feedback it is the prior's.
+**       feedback leaves open, so that P(a, b) + P(b, a) = 1 and equal features give 1/2.  Without feedback it is the
+**       prior's.
 **   R2  posterior is a model that adapt_user or adapt_user_choices gives with "return": "model"; any other is an
 **       error.
 **   R3  Features are f64 or f32 BLOBs by their length, or JSON text, of the posterior's dimension.  NULL in any
-**       argument
-**       gives NULL.
+**       argument gives NULL.
 **
 ** The first call with a model samples its posterior again (milliseconds), the connection keeps that with the model; a
 ** probability then takes some 5,000 exponentials.
@@ -25,15 +24,14 @@ static void release(void *preference) {
 
 static PllmPreference *open(PllmConn *conn, PllmExtModel *m, PllmError *err) {
   PllmExtPoll poll;
-  PllmPreference *preference = NULL;
+  PllmPreference *preference = pllm_ext_model_derived(m, release);
   PllmStatus status;
-  if (m->derived && m->model->kind == PLLM_MODEL_POSTERIOR) return m->derived;
+  if (preference) return preference;
   status = pllm_ext_poll_open(conn, &poll, err);
   if (status == PLLM_OK) status = pllm_preference_new(m->model, &poll.run, &preference, err);
   pllm_ext_poll_close(&poll);
   if (status != PLLM_OK) return NULL;
-  m->derived = preference;
-  m->derived_free = release;
+  pllm_ext_model_derive(m, preference, release);
   return preference;
 }
 

@@ -70,6 +70,23 @@ bad[-12] ^= 1
 db.execute("SELECT model_info(?)", (many[3],)).fetchone()
 fails(db, "SELECT model_info(?)", "model_info: argument 1 (model): the model was altered: its checksum is wrong", "an altered copy of a model just seen is noticed", (bytes(bad),))
 fails(db, "SELECT model_info(b) FROM (SELECT ? AS b UNION ALL SELECT ?)", "model_info: argument 1 (model): the model was altered: its checksum is wrong", "also in one statement", (many[3], bytes(bad)))
+
+# ---- what one function makes of a model is nothing to another ----
+db.execute("CREATE TABLE made AS SELECT adapt_user('[1, 2]', '[2, 0]', '{\"return\": \"model\"}') AS posterior, "
+           "distill_rewards(column1, column1) AS student FROM (VALUES ('[1, 2]'), ('[2, 0]'), ('[0, 1]'))")
+for order in ((0, 1), (1, 0)):
+    turns = [("posterior", "SELECT preference_probability(posterior, '[1, 2]', '[2, 0]') > 0.5 FROM made"), ("student", "SELECT length(predict_rewards(student, '[1, 2]')) FROM made")]
+    for i in order:
+        model, sql = turns[i]
+        first = db.execute(sql).fetchone()
+        if model == "posterior":
+            fails(db, "SELECT predict_rewards(posterior, '[1, 2]') FROM made", "predict_rewards: argument 1 (model): a model of kind posterior predicts no rewards; one from distill_rewards or distill_text is required", "a posterior in use predicts no rewards")
+        else:
+            fails(db, "SELECT preference_probability(student, '[1, 2]', '[2, 0]') FROM made", "preference_probability: argument 1 (posterior): a model of kind student; a posterior, as adapt_user gives with {\"return\": \"model\"}, is required", "a student in use is no posterior")
+        eq(db.execute(sql).fetchone(), first, f"and the {model} still answers")
+wide = encode("student", 1, [("weights", 300, 1, [1.0] * 300), ("intercept", 1, 300, [0.0] * 300), ("fit", 300, 4, [0.0] * 1200)], rank=300)
+fails(db, "SELECT predict_rewards(?, '[1]')", "predict_rewards: argument 1 (model): the model contradicts itself: a student of 300 reward models; 1 to 256 are required", "a student of more reward models than there can be", (wide,))
+
 rng = random.Random(2)
 answered = 0
 for _ in range(3000):
