@@ -148,7 +148,7 @@ test-arm64: ## cross-build for arm64 and run the unit programs under emulation (
 # Everything again with each access to memory and each overflow checked.  Python is not, but loads the checkers first.
 SANITIZED = BUILD=build-asan CFLAGS="-O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all"
 CHECKED   = BUILD=build-asan ASAN_OPTIONS=detect_leaks=0 LD_PRELOAD="$$($(CC) -print-file-name=libasan.so) $$($(CC) -print-file-name=libubsan.so)"
-.PHONY: test-asan fuzz
+.PHONY: test-asan fuzz test-newer-sqlite test-avx512
 test-asan: deps-test ## every suite under AddressSanitizer and UndefinedBehaviorSanitizer, in build-asan/ (slow)
 	@$(MAKE) --no-print-directory $(SANITIZED) all bench-programs unit-programs
 	@$(CHECKED) tests/run.sh
@@ -156,6 +156,14 @@ test-asan: deps-test ## every suite under AddressSanitizer and UndefinedBehavior
 fuzz: deps-test ## random statements under the same sanitizers: FUZZ_COUNT=100 times those of the tests, from FUZZ_SEED
 	@$(MAKE) --no-print-directory $(SANITIZED) all
 	@$(CHECKED) FUZZ_COUNT=$(or $(FUZZ_COUNT),20) FUZZ_SEED=$(or $(FUZZ_SEED),$$(date +%s)) tests/run.sh tests/fuzz/test_fuzz.py
+
+test-newer-sqlite: deps-test ## the SQL-level suites on a newer SQLite than Debian's, built from npm's better-sqlite3
+	@$(MAKE) --no-print-directory $(EXTENSION)
+	@tests/newer_sqlite.sh
+
+test-avx512: deps-test ## the kernels' unit programs on an emulated processor with AVX-512 (slow; installs Bochs)
+	@$(MAKE) --no-print-directory unit-programs
+	@tests/avx512.sh
 
 # `make test` draws the report where Chromium is and runs the notebook where Jupyter is; this target gets both first.
 PKG_REPORT = chromium fonts-dejavu-core python3-nbclient python3-ipykernel
