@@ -21,6 +21,7 @@ typedef struct Job {
   const float *quick_truth, *quick_estimate;
   const uint8_t *fits;
   double *sums;                   /* [tiles][N_SUMS][TILE] */
+  double *rows;                   /* [tiles][N_ROWS][TILE][truth_stride] */
   double *scratch;                /* [threads][scratch_rows][TILE] */
   size_t scratch_rows;
   void (*kernel)(const PllmJudgeTask *);
@@ -34,6 +35,7 @@ static void tiles_piece(void *arg, size_t begin, size_t end, int worker) {
     task.truth = job->truth + i * task.models * PLLM_JUDGE_TILE;
     task.estimate = job->estimate + i * task.dim * PLLM_JUDGE_TILE;
     task.sums = job->sums + i * PLLM_N_SUMS * PLLM_JUDGE_TILE;
+    task.rows = job->rows + i * PLLM_N_ROWS * PLLM_JUDGE_TILE * task.truth_stride;
     task.quick_truth = task.quick_estimate = NULL;
     if (job->fits && job->fits[i]) {
       task.quick_truth = job->quick_truth + i * task.models * PLLM_JUDGE_TILE;
@@ -100,14 +102,17 @@ size_t pllm_evaluate_prompts(const PllmEvaluation *task) {
   return count;
 }
 
-static void means(const double *sums, const PllmJudgeBlock *all, PllmJudgement *out) {
+/* rows: the sums of the picks' features and, TILE strides on, of the best responses'. */
+static void means(const double *sums, const double *rows, const double *weights, size_t models,
+                  const PllmJudgeBlock *all, PllmJudgement *out) {
   double n = (double)all->n_prompts, with_pair = sums[PLLM_SUM_WITH_PAIR * PLLM_JUDGE_TILE];
   double whole = sums[PLLM_SUM_RIGHT * PLLM_JUDGE_TILE] / (2 * PLLM_JUDGE_QUICK_PAIRS);
   out->top1 = sums[PLLM_SUM_TOP1 * PLLM_JUDGE_TILE] / n;
   out->pair_accuracy = sums[PLLM_SUM_PAIR * PLLM_JUDGE_TILE] / with_pair;
   out->all_pairs_accuracy = (whole + sums[PLLM_SUM_ALL_PAIRS * PLLM_JUDGE_TILE]) / with_pair;
-  out->reward = sums[PLLM_SUM_REWARD * PLLM_JUDGE_TILE] / n;
-  out->best_reward = sums[PLLM_SUM_BEST * PLLM_JUDGE_TILE] / n;
+  out->reward = pllm_utility(weights, rows, models) / n;
+  out->best_reward = pllm_utility(weights, rows + PLLM_ROW_BEST * PLLM_JUDGE_TILE * all->stride, models) / n;
+  if (out->best_reward < out->reward) out->best_reward = out->reward; /* by rounding alone */
   out->regret = out->best_reward - out->reward;
   out->win_rate = sums[PLLM_SUM_WINS * PLLM_JUDGE_TILE] / (double)all->with_reference;
 }
@@ -122,24 +127,26 @@ PllmStatus pllm_evaluate(const PllmEvaluation *task, const double *truth, const 
   Job job = {.task = {.models = models, .dim = task->dim}, .kernel = best_kernel()};
   PllmStatus status;
   if (users == 0) return PLLM_OK;
-  status = pllm_judge_block_new(task, users >= PLLM_JUDGE_TILE && pllm_core_isa() == PLLM_ISA_AVX512, &block, err);
+  status = pllm_judge_block_new(task, users >= PLLM_JUDGE_TILE, &block, err);
   if (status != PLLM_OK) goto done;
   job.task.max_responses = block.max_responses;
   job.task.prompts = block.prompts;
   job.task.truth_features = block.truth;
+  job.task.truth_stride = block.stride;
   job.task.estimate_features = block.estimate ? block.estimate : block.truth;
+  job.task.estimate_stride = block.estimate ? task->dim : block.stride;
   job.task.quick = (PllmJudgeQuick){.truth = block.quick_truth,
                                     .estimate = block.estimate ? block.quick_estimate : block.quick_truth,
-                                    .rewards = block.quick_rewards,
                                     .truth_margin = block.truth_margin,
                                     .estimate_margin = block.estimate_margin};
   job.truth = truth_tiles = pack(truth, users, models);
   job.estimate = estimate_tiles = pack(estimate, users, task->dim);
   job.sums = tiles_new(tiles, PLLM_N_SUMS);
+  job.rows = tiles_new(tiles, PLLM_N_ROWS * block.stride);
   job.scratch_rows = 2 * block.max_responses;
   if (block.max_responses > PLLM_JUDGE_WIDE) job.scratch_rows += 4 * block.max_responses / PLLM_JUDGE_TILE + 1;
   job.scratch = tiles_new((size_t)pllm_run_threads(run), job.scratch_rows);
-  if (!truth_tiles || !estimate_tiles || !job.sums || !job.scratch) status = pllm_fail_nomem(err);
+  if (!truth_tiles || !estimate_tiles || !job.sums || !job.rows || !job.scratch) status = pllm_fail_nomem(err);
   if (status == PLLM_OK && block.quick) {
     job.fits = fits = pllm_alloc(tiles, sizeof *fits);
     if (fits) memset(fits, 1, tiles);
@@ -153,7 +160,10 @@ PllmStatus pllm_evaluate(const PllmEvaluation *task, const double *truth, const 
     status = pllm_parallel(run, tiles, work < PLLM_JUDGE_WORK ? TILE_PIECE : 1, tiles_piece, &job, err);
   }
   for (size_t u = 0; status == PLLM_OK && u < users; u++) {
-    means(job.sums + u / PLLM_JUDGE_TILE * PLLM_N_SUMS * PLLM_JUDGE_TILE + u % PLLM_JUDGE_TILE, &block, &out[u]);
+    size_t tile = u / PLLM_JUDGE_TILE, lane = u % PLLM_JUDGE_TILE;
+    means(job.sums + tile * PLLM_N_SUMS * PLLM_JUDGE_TILE + lane,
+          job.rows + (tile * PLLM_N_ROWS * PLLM_JUDGE_TILE + lane) * block.stride, truth + u * models, models, &block,
+          &out[u]);
     out[u].random_reward = block.n_prompts ? pllm_utility(truth + u * models, block.mean, models) : NAN;
   }
 done:
@@ -164,6 +174,7 @@ done:
   pllm_free_aligned(quick_estimate);
   pllm_free(fits);
   pllm_free_aligned(job.sums);
+  pllm_free_aligned(job.rows);
   pllm_free_aligned(job.scratch);
   return status;
 }

@@ -27,11 +27,12 @@ enum {
                       /* twice the pairs that the estimate orders alike, plus those it does not order */
   PLLM_SUM_ALL_PAIRS, /* of the others: that divided by twice the pairs that the truth orders */
   PLLM_SUM_WITH_PAIR, /* prompts with a pair that the truth orders */
-  PLLM_SUM_REWARD,
-  PLLM_SUM_BEST,
   PLLM_SUM_WINS,
   PLLM_N_SUMS
 };
+
+/* Whose features are summed for each user; the rewards are utilities of these sums. */
+enum { PLLM_ROW_PICK, PLLM_ROW_BEST, PLLM_N_ROWS };
 
 typedef struct PllmJudgePrompt {
   size_t first, n;  /* rows of the block's features; n >= 1 */
@@ -41,8 +42,7 @@ typedef struct PllmJudgePrompt {
 
 /* What estimates of a quick prompt need.  Margins are for weights of sum |w| = 1. */
 typedef struct PllmJudgeQuick {
-  const float *truth, *estimate;         /* [n quick][models][8], [n quick][dim][8]; may be one array */
-  const double *rewards;                 /* [n quick][models][8]: the truth's features */
+  const float *truth, *estimate; /* [n quick][models][8], [n quick][dim][8]; may be one array */
   const float *truth_margin, *estimate_margin; /* [n quick] */
 } PllmJudgeQuick;
 
@@ -50,11 +50,13 @@ typedef struct PllmJudgeQuick {
 typedef struct PllmJudgeTask {
   const PllmJudgePrompt *prompts;
   size_t n_prompts, models, dim, max_responses;
-  const double *truth_features, *estimate_features; /* [rows][models], [rows][dim]; may be one array */
+  const double *truth_features, *estimate_features; /* [rows][truth_stride], [rows][estimate_stride]; may be one array */
+  size_t truth_stride, estimate_stride;
   const double *truth, *estimate;                   /* weights [models][TILE] and [dim][TILE], 64-byte aligned */
   const float *quick_truth, *quick_estimate; /* the same divided by sum |w|; NULL: estimate nothing of this tile */
   PllmJudgeQuick quick;
-  double *sums;                                     /* [N_SUMS][TILE], 64-byte aligned, added to */
+  double *sums; /* [N_SUMS][TILE], 64-byte aligned, added to */
+  double *rows; /* [N_ROWS][TILE][truth_stride], added to */
   double *scratch; /* [2 * max_responses][TILE], 64-byte aligned; behind it, for wide prompts, [4 * max_responses] */
 } PllmJudgeTask;
 
@@ -70,9 +72,9 @@ void pllm_core_judge_pairs(const double *t, const double *e, size_t n, size_t st
 /* All owned; start from {0}, end with pllm_judge_block_free. */
 typedef struct PllmJudgeBlock {
   PllmJudgePrompt *prompts;
-  double *truth, *estimate; /* [rows][models], [rows][dim]; estimate is NULL where the estimate uses the rewards */
+  double *truth, *estimate; /* [rows][stride], [rows][dim]; estimate is NULL where the estimate uses the rewards */
+  size_t stride;            /* models, rounded up so that rows are whole vectors, with zeros */
   float *quick_truth, *quick_estimate, *truth_margin, *estimate_margin;
-  double *quick_rewards;
   double *mean; /* [models]: running mean over the prompts so far of the mean of their features */
   size_t room, max_responses, n_prompts, with_reference;
   int quick; /* are there to be estimates? */

@@ -12,15 +12,15 @@
 #include <math.h>
 #include <string.h>
 
-enum { BLOCK_NUMBERS = 16384, EIGHT = PLLM_JUDGE_QUICK };
+/* ROW_VECTOR: f64 lanes of the widest vector. */
+enum { BLOCK_NUMBERS = 16384, EIGHT = PLLM_JUDGE_QUICK, ROW_VECTOR = 8 };
 
 void pllm_judge_block_free(PllmJudgeBlock *block) {
   pllm_free(block->prompts);
-  pllm_free(block->truth);
+  pllm_free_aligned(block->truth);
   pllm_free(block->estimate);
   pllm_free_aligned(block->quick_truth);
   pllm_free_aligned(block->quick_estimate);
-  pllm_free_aligned(block->quick_rewards);
   pllm_free(block->truth_margin);
   pllm_free(block->estimate_margin);
   pllm_free(block->mean);
@@ -29,11 +29,10 @@ void pllm_judge_block_free(PllmJudgeBlock *block) {
 static PllmStatus quick_new(PllmJudgeBlock *block, size_t models, size_t dim, int own) {
   size_t n = block->room / EIGHT + 1;
   block->quick_truth = pllm_alloc_aligned(n * EIGHT, models * sizeof *block->quick_truth);
-  block->quick_rewards = pllm_alloc_aligned(n * EIGHT, models * sizeof *block->quick_rewards);
   if (own) block->quick_estimate = pllm_alloc_aligned(n * EIGHT, dim * sizeof *block->quick_estimate);
   block->truth_margin = pllm_alloc(n, sizeof *block->truth_margin);
   block->estimate_margin = pllm_alloc(n, sizeof *block->estimate_margin);
-  return block->quick_truth && block->quick_rewards && (!own || block->quick_estimate) && block->truth_margin &&
+  return block->quick_truth && (!own || block->quick_estimate) && block->truth_margin &&
                  block->estimate_margin
              ? PLLM_OK
              : PLLM_NOMEM;
@@ -52,10 +51,12 @@ PllmStatus pllm_judge_block_new(const PllmEvaluation *task, int quick, PllmJudge
   rows = block->room + block->max_responses;
   block->quick = quick && widest <= PLLM_JUDGE_QUICK_DIM;
   block->prompts = pllm_alloc(rows, sizeof *block->prompts);
-  block->truth = pllm_alloc(rows, models * sizeof *block->truth);
+  block->stride = (models + ROW_VECTOR - 1) / ROW_VECTOR * ROW_VECTOR;
+  block->truth = pllm_alloc_aligned(rows, block->stride * sizeof *block->truth);
   block->mean = pllm_alloc_zero(models, sizeof *block->mean);
   if (own) block->estimate = pllm_alloc(rows, task->dim * sizeof *block->estimate);
   if (!block->prompts || !block->truth || !block->mean || (own && !block->estimate)) return pllm_fail_nomem(err);
+  memset(block->truth, 0, rows * block->stride * sizeof *block->truth);
   if (block->quick && quick_new(block, models, task->dim, own) != PLLM_OK) return pllm_fail_nomem(err);
   return PLLM_OK;
 }
@@ -69,44 +70,46 @@ static double work_of(const PllmEvaluation *task, size_t n) {
   return utilities + order;
 }
 
-static int has_twins(const double *rows, size_t dim) {
+static int has_twins(const double *rows, size_t dim, size_t stride) {
   for (size_t i = 0; i < EIGHT; i++)
     for (size_t j = i + 1; j < EIGHT; j++) {
       size_t b = 0;
-      while (b < dim && rows[i * dim + b] == rows[j * dim + b]) b++;
+      while (b < dim && rows[i * stride + b] == rows[j * stride + b]) b++;
       if (b == dim) return 1;
     }
   return 0;
 }
 
 /* The margin of estimates on rows[8][dim]; 0 where f32 has no room for them. */
-static float margin_of(const double *rows, size_t dim) {
+static float margin_of(const double *rows, size_t dim, size_t stride) {
   double largest = 0;
-  for (size_t i = 0; i < EIGHT * dim; i++)
-    if (fabs(rows[i]) > largest) largest = fabs(rows[i]);
-  if (!(largest > 1e-20 && largest < 1e30)) return 0;
+  for (size_t r = 0; r < EIGHT; r++)
+    for (size_t b = 0; b < dim; b++) {
+      double size = fabs(rows[r * stride + b]);
+      if (!(size < 1e30)) return 0; /* nor for what is not a number */
+      if (size > largest) largest = size;
+    }
+  if (!(largest > 1e-20)) return 0;
   return pllm_core_estimate_margin(largest, dim, EIGHT - 1);
 }
 
 /* rows[8][dim] as columns[dim][8]. */
-static void lay_out(const double *rows, size_t dim, float *columns) {
+static void lay_out(const double *rows, size_t dim, size_t stride, float *columns) {
   for (size_t b = 0; b < dim; b++)
-    for (size_t r = 0; r < EIGHT; r++) columns[b * EIGHT + r] = (float)rows[r * dim + b];
+    for (size_t r = 0; r < EIGHT; r++) columns[b * EIGHT + r] = (float)rows[r * stride + b];
 }
 
 /* Lay a prompt out for estimates, if it can be estimated; rows are its features.  Users would find equal responses
 ** equally good, which no estimate can tell. */
 static int add_quick(PllmJudgeBlock *block, size_t models, size_t dim, const double *truth, const double *estimate,
                      size_t at) {
-  float margin = margin_of(truth, models), estimate_margin = margin;
-  if (margin == 0 || has_twins(truth, models)) return 0;
-  if (estimate) estimate_margin = margin_of(estimate, dim);
-  if (estimate_margin == 0 || (estimate && has_twins(estimate, dim))) return 0;
-  lay_out(truth, models, block->quick_truth + at * models * EIGHT);
-  if (estimate) lay_out(estimate, dim, block->quick_estimate + at * dim * EIGHT);
-  for (size_t b = 0; b < models; b++)
-    for (size_t r = 0; r < EIGHT; r++)
-      block->quick_rewards[(at * models + b) * EIGHT + r] = truth[r * models + b];
+  size_t stride = block->stride;
+  float margin = margin_of(truth, models, stride), estimate_margin = margin;
+  if (margin == 0 || has_twins(truth, models, stride)) return 0;
+  if (estimate) estimate_margin = margin_of(estimate, dim, dim);
+  if (estimate_margin == 0 || (estimate && has_twins(estimate, dim, dim))) return 0;
+  lay_out(truth, models, stride, block->quick_truth + at * models * EIGHT);
+  if (estimate) lay_out(estimate, dim, dim, block->quick_estimate + at * dim * EIGHT);
   block->truth_margin[at] = margin;
   block->estimate_margin[at] = estimate_margin;
   return 1;
@@ -120,7 +123,7 @@ static PllmJudgePrompt add_prompt(const PllmEvaluation *task, PllmJudgeBlock *bl
   for (size_t r = s->first[p]; r < s->first[p + 1]; r++) {
     size_t row = task->row ? task->row[r] : r;
     if (row == SIZE_MAX) continue;
-    memcpy(block->truth + rows * models, s->rewards + r * models, models * sizeof *block->truth);
+    memcpy(block->truth + rows * block->stride, s->rewards + r * models, models * sizeof *block->truth);
     if (task->features_f64)
       memcpy(block->estimate + rows * dim, task->features_f64 + row * dim, dim * sizeof *block->estimate);
     for (size_t b = 0; task->features_f32 && b < dim; b++)
@@ -134,10 +137,10 @@ static PllmJudgePrompt add_prompt(const PllmEvaluation *task, PllmJudgeBlock *bl
 }
 
 static void add_to_mean(PllmJudgeBlock *block, size_t models, const PllmJudgePrompt *prompt) {
-  const double *rows = block->truth + prompt->first * models;
+  const double *rows = block->truth + prompt->first * block->stride;
   for (size_t b = 0; b < models; b++) {
     double sum = 0;
-    for (size_t r = 0; r < prompt->n; r++) sum += rows[r * models + b] / (double)prompt->n;
+    for (size_t r = 0; r < prompt->n; r++) sum += rows[r * block->stride + b] / (double)prompt->n;
     block->mean[b] += (sum - block->mean[b]) / (double)block->n_prompts;
   }
 }
@@ -153,7 +156,7 @@ double pllm_judge_block_next(const PllmEvaluation *task, PllmJudgeBlock *block, 
     block->with_reference += prompt.reference != SIZE_MAX;
     add_to_mean(block, models, &prompt);
     if (block->quick && prompt.n == EIGHT &&
-        add_quick(block, models, dim, block->truth + rows * models,
+        add_quick(block, models, dim, block->truth + rows * block->stride,
                   block->estimate ? block->estimate + rows * dim : NULL, quick))
       prompt.quick = quick++;
     rows += prompt.n;

@@ -19,10 +19,13 @@
 
 #if defined(__clang__)
 #define UNROLLED _Pragma("clang loop unroll_count(8)")
+#define ALL_UNROLLED _Pragma("clang loop unroll(full)")
 #elif defined(__GNUC__)
 #define UNROLLED _Pragma("GCC unroll 8")
+#define ALL_UNROLLED _Pragma("GCC unroll 32")
 #else
 #define UNROLLED
+#define ALL_UNROLLED
 #endif
 
 /* gcc's and clang's own vectors; true is all ones. */
@@ -32,14 +35,15 @@ typedef int64_t Mask __attribute__((vector_size(8 * WIDTH)));
 #define SELECT(m, a, b) ((Vec)(((Mask)(a) & (m)) | ((Mask)(b) & ~(m))))
 #define COUNT(m) ((Vec)((Mask)one & (m))) /* 1.0 where true */
 
-/* Utilities of n responses; weights are [dim] rows of a tile, features [n][dim]. */
-static PLLM_INLINE void utilities(const double *weights, const double *features, size_t dim, const size_t n, Vec *u) {
+/* Utilities of n responses; weights are [dim] rows of a tile, features are `stride` apart. */
+static PLLM_INLINE void utilities(const double *weights, const double *features, size_t dim, size_t stride,
+                                  const size_t n, Vec *u) {
   Vec w;
   memcpy(&w, weights, sizeof w);
-  for (size_t r = 0; r < n; r++) u[r] = w * features[r * dim];
+  for (size_t r = 0; r < n; r++) u[r] = w * features[r * stride];
   for (size_t b = 1; b < dim; b++) {
     memcpy(&w, weights + b * PLLM_JUDGE_TILE, sizeof w);
-    for (size_t r = 0; r < n; r++) u[r] += w * features[r * dim + b];
+    for (size_t r = 0; r < n; r++) u[r] += w * features[r * stride + b];
   }
 }
 
@@ -66,8 +70,10 @@ static void wide_pairs(const Vec *t, const Vec *e, size_t n, double *scratch, Ve
   }
 }
 
-/* Add one prompt to the sums, given both utilities of its n responses and the truth's of the reference, if any. */
-static PLLM_INLINE void judge(const Vec *t, const Vec *e, const size_t n, const Vec *rival, double *wide, Vec *sums) {
+/* Add one prompt to the sums, given both utilities of its n responses and the truth's of the reference, if any; chosen
+** gets the pick and the best response. */
+static PLLM_INLINE void judge(const Vec *t, const Vec *e, const size_t n, const Vec *rival, double *wide, Vec *sums,
+                              Mask *chosen) {
   const Vec one = (Vec){0} + 1.0;
   Vec best = t[0], best_e = e[0], worst = t[0], worst_e = e[0], pick = e[0], pick_t = t[0];
   Vec strict = {0}, right = {0};
@@ -94,51 +100,104 @@ static PLLM_INLINE void judge(const Vec *t, const Vec *e, const size_t n, const 
   sums[PLLM_SUM_RIGHT] += SELECT(whole, right, (Vec){0});
   sums[PLLM_SUM_ALL_PAIRS] += SELECT(whole, (Vec){0}, right / (2.0 * SELECT(some, strict, one)));
   sums[PLLM_SUM_WITH_PAIR] += COUNT(some);
-  sums[PLLM_SUM_REWARD] += pick_t;
-  sums[PLLM_SUM_BEST] += best;
+  chosen[PLLM_ROW_PICK] = pick_at;
+  chosen[PLLM_ROW_BEST] = best_at;
   if (rival) sums[PLLM_SUM_WINS] += COUNT(pick_t > *rival);
 }
 
+/* Rows that the users of a tile chose for one prompt, numbered within the block. */
+typedef uint32_t Chosen[PLLM_N_ROWS][PLLM_JUDGE_TILE];
+
 /* One prompt for the users in lanes `lane` to lane + WIDTH - 1 of the tile. */
-static void judge_lanes(const PllmJudgeTask *task, const PllmJudgePrompt *prompt, size_t lane) {
-  size_t models = task->models, dim = task->dim;
+static void judge_lanes(const PllmJudgeTask *task, const PllmJudgePrompt *prompt, size_t lane, Chosen *chosen) {
+  size_t models = task->models, dim = task->dim, t_stride = task->truth_stride, e_stride = task->estimate_stride;
   const double *truth = task->truth + lane, *estimate = task->estimate + lane;
-  const double *tf = task->truth_features + prompt->first * models;
-  const double *ef = task->estimate_features + prompt->first * dim;
+  const double *tf = task->truth_features + prompt->first * t_stride;
+  const double *ef = task->estimate_features + prompt->first * e_stride;
   Vec *t = (Vec *)(void *)task->scratch, *e = t + task->max_responses;
   const Vec *rival = prompt->reference == SIZE_MAX ? NULL : t + prompt->reference;
   Vec sums[PLLM_N_SUMS];
+  Mask at[PLLM_N_ROWS];
   for (int i = 0; i < PLLM_N_SUMS; i++) memcpy(&sums[i], task->sums + i * PLLM_JUDGE_TILE + lane, sizeof *sums);
   if (prompt->n == 8) {
     Vec t8[8], e8[8]; /* in registers, where there are enough */
-    utilities(truth, tf, models, 8, t8);
-    utilities(estimate, ef, dim, 8, e8);
+    utilities(truth, tf, models, t_stride, 8, t8);
+    utilities(estimate, ef, dim, e_stride, 8, e8);
     for (size_t r = 0; rival && r < 8; r++) t[r] = t8[r];
-    judge(t8, e8, 8, rival, NULL, sums);
+    judge(t8, e8, 8, rival, NULL, sums, at);
   } else {
     for (size_t r = 0; r < prompt->n; r++) {
-      utilities(truth, tf + r * models, models, 1, t + r);
-      utilities(estimate, ef + r * dim, dim, 1, e + r);
+      utilities(truth, tf + r * t_stride, models, t_stride, 1, t + r);
+      utilities(estimate, ef + r * e_stride, dim, e_stride, 1, e + r);
     }
-    judge(t, e, prompt->n, rival, task->scratch + 2 * task->max_responses * PLLM_JUDGE_TILE, sums);
+    judge(t, e, prompt->n, rival, task->scratch + 2 * task->max_responses * PLLM_JUDGE_TILE, sums, at);
   }
   for (int i = 0; i < PLLM_N_SUMS; i++) memcpy(task->sums + i * PLLM_JUDGE_TILE + lane, &sums[i], sizeof *sums);
+  for (int i = 0; i < PLLM_N_ROWS; i++)
+    for (size_t k = 0; k < WIDTH; k++) (*chosen)[i][lane + k] = (uint32_t)prompt->first + (uint32_t)at[i][k];
 }
 
-static void judge_prompt(const PllmJudgeTask *task, const PllmJudgePrompt *prompt) {
-  for (size_t lane = 0; lane < PLLM_JUDGE_TILE; lane += WIDTH) judge_lanes(task, prompt, lane);
-}
-
-#if defined(__AVX512F__)
 #include "core_evaluate_quick.h"
-#endif
+
+/* Add the chosen rows of one user to its sums, prompt by prompt: `n` vectors of each from `column` on.  (Vector by vector:
+** one memcpy of them all would go through memory.) */
+static PLLM_INLINE void add_columns(const PllmJudgeTask *task, const Chosen *chosen, size_t count, size_t lane,
+                                    size_t column, const int n) {
+  const size_t stride = task->truth_stride;
+  const double *features = task->truth_features + column;
+  double *to[PLLM_N_ROWS];
+  Vec sum[PLLM_N_ROWS][4], row;
+  UNROLLED
+  for (size_t i = 0; i < PLLM_N_ROWS; i++) {
+    to[i] = task->rows + (i * PLLM_JUDGE_TILE + lane) * stride + column;
+    UNROLLED
+    for (int v = 0; v < n; v++) memcpy(&sum[i][v], to[i] + v * WIDTH, sizeof row);
+  }
+  for (size_t p = 0; p < count; p++) {
+    UNROLLED
+    for (size_t i = 0; i < PLLM_N_ROWS; i++) {
+      const double *from = features + chosen[p][i][lane] * stride;
+      UNROLLED
+      for (int v = 0; v < n; v++) {
+        memcpy(&row, from + v * WIDTH, sizeof row);
+        sum[i][v] += row;
+      }
+    }
+  }
+  UNROLLED
+  for (size_t i = 0; i < PLLM_N_ROWS; i++) {
+    UNROLLED
+    for (int v = 0; v < n; v++) memcpy(to[i] + v * WIDTH, &sum[i][v], sizeof row);
+  }
+}
+
+static void add_rows(const PllmJudgeTask *task, const Chosen *chosen, size_t count) {
+  for (size_t lane = 0; lane < PLLM_JUDGE_TILE; lane++)
+    for (size_t column = 0; column < task->models; column += 4 * WIDTH) {
+      size_t left = (task->models - column + WIDTH - 1) / WIDTH;
+      switch (left) {
+      case 1: add_columns(task, chosen, count, lane, column, 1); break;
+      case 2: add_columns(task, chosen, count, lane, column, 2); break;
+      case 3: add_columns(task, chosen, count, lane, column, 3); break;
+      default: add_columns(task, chosen, count, lane, column, 4); break;
+      }
+    }
+}
 
 void PLLM_JUDGE_KERNEL(const PllmJudgeTask *task) {
-#if defined(__AVX512F__)
-  if (task->quick_truth) {
-    judge_quickly(task);
-    return;
+  enum { TOGETHER = 32 }; /* prompts whose rows stay in the first-level cache */
+  Chosen chosen[TOGETHER];
+  Quick quick = {.prompts = {0}};
+  for (size_t p = 0; p < task->n_prompts; p += TOGETHER) {
+    size_t count = task->n_prompts - p < TOGETHER ? task->n_prompts - p : TOGETHER;
+    for (size_t i = 0; i < count; i++) {
+      const PllmJudgePrompt *prompt = &task->prompts[p + i];
+      if (task->quick_truth && prompt->quick != SIZE_MAX)
+        judge_quick(task, prompt, &quick, &chosen[i]);
+      else
+        for (size_t lane = 0; lane < PLLM_JUDGE_TILE; lane += WIDTH) judge_lanes(task, prompt, lane, &chosen[i]);
+    }
+    add_rows(task, (const Chosen *)chosen, count);
   }
-#endif
-  for (size_t p = 0; p < task->n_prompts; p++) judge_prompt(task, &task->prompts[p]);
+  flush(task, &quick);
 }

@@ -20,7 +20,7 @@ typedef struct Case {
   double scale; /* of rewards and weights; 0: 1.  Below 0: near-ties, responses apart by a factor of 1 +- that and less */
 } Case;
 
-static double at(const PllmEvaluation *task, size_t row, size_t b) {
+static double feature(const PllmEvaluation *task, size_t row, size_t b) {
   return task->features_f64 ? task->features_f64[row * task->dim + b]
                             : (double)task->features_f32[row * task->dim + b];
 }
@@ -29,23 +29,23 @@ static double at(const PllmEvaluation *task, size_t row, size_t b) {
 static void judge(const PllmEvaluation *task, const double *truth, const double *estimate, double *features,
                   PllmJudgement *out) {
   const PllmScores *s = task->scores;
-  double top1 = 0, pair = 0, all = 0, with_pair = 0, reward = 0, best_reward = 0, mean[256] = {0}, wins = 0, with = 0,
-         whole = 0, n = 0;
+  double top1 = 0, pair = 0, all = 0, with_pair = 0, picked[256] = {0}, bests[256] = {0}, mean[256] = {0}, wins = 0,
+         with = 0, whole = 0, n = 0, reward, best_reward;
   for (size_t i = 0; i < task->n_prompts; i++) {
     double t[32], e[32], total[256] = {0}, strict = 0, right = 0;
-    size_t m = 0, best = 0, worst = 0, pick = 0, rival = SIZE_MAX;
+    size_t m = 0, at[32], best = 0, worst = 0, pick = 0, rival = SIZE_MAX;
     for (size_t r = s->first[task->prompts[i]]; r < s->first[task->prompts[i] + 1]; r++) {
       size_t row = task->row ? task->row[r] : r;
       if (row == SIZE_MAX) continue;
       t[m] = pllm_utility(truth, s->rewards + r * s->n_models, s->n_models);
       if (task->features_f64 || task->features_f32) {
-        for (size_t b = 0; b < task->dim; b++) features[b] = at(task, row, b);
+        for (size_t b = 0; b < task->dim; b++) features[b] = feature(task, row, b);
         e[m] = pllm_utility(estimate, features, task->dim);
       } else {
         e[m] = pllm_utility(estimate, s->rewards + r * s->n_models, s->n_models);
       }
       if (s->model[r] == task->reference && rival == SIZE_MAX) rival = m;
-      m++;
+      at[m++] = r;
     }
     if (m == 0) continue;
     for (size_t r = 0; r < m; r++) {
@@ -69,16 +69,22 @@ static void judge(const PllmEvaluation *task, const double *truth, const double 
     else if (strict > 0)
       all += 2 * right / (2 * strict);
     with_pair += strict > 0;
-    reward += t[pick];
-    best_reward += t[best];
+    for (size_t b = 0; b < s->n_models; b++) picked[b] += s->rewards[at[pick] * s->n_models + b];
+    for (size_t b = 0; b < s->n_models; b++) bests[b] += s->rewards[at[best] * s->n_models + b];
     for (size_t b = 0; b < s->n_models; b++) mean[b] += (total[b] - mean[b]) / n;
     with += rival != SIZE_MAX;
     wins += rival != SIZE_MAX && t[pick] > t[rival];
   }
-  *out = (PllmJudgement){
-      top1 / n,   pair / with_pair, (whole / 56 + all) / with_pair,           reward / n, best_reward / n,
-      n > 0 ? pllm_utility(truth, mean, s->n_models) : NAN, best_reward / n - reward / n,
-      wins / with};
+  reward = pllm_utility(truth, picked, s->n_models) / n; /* utilities of sums, not sums of utilities */
+  best_reward = fmax(reward, pllm_utility(truth, bests, s->n_models) / n);
+  *out = (PllmJudgement){top1 / n,
+                         pair / with_pair,
+                         (whole / 56 + all) / with_pair,
+                         reward,
+                         best_reward,
+                         n > 0 ? pllm_utility(truth, mean, s->n_models) : NAN,
+                         best_reward - reward,
+                         wins / with};
 }
 
 /* Equal bits, NaN equal to NaN. */
