@@ -74,6 +74,16 @@ static PLLM_INLINE PllmVec element(const PllmVec *u, Ints at) {
   return pllm_vec_choose((PllmVec)high, four[0], four[1]);
 }
 
+/* One more where one of a > b and x > y holds alone. */
+static PLLM_INLINE Ints count_apart(Ints count, PllmVec a, PllmVec b, PllmVec x, PllmVec y) {
+#if defined(__AVX512F__) /* comparisons are masks there, which compilers would turn into vectors first */
+  __mmask16 apart = _kxor_mask16(_mm512_cmp_ps_mask(a, b, _CMP_GT_OQ), _mm512_cmp_ps_mask(x, y, _CMP_GT_OQ));
+  return (Ints)_mm512_mask_add_epi32((__m512i)count, apart, (__m512i)count, _mm512_set1_epi32(1));
+#else
+  return count - ((Ints)(a > b) ^ (Ints)(x > y));
+#endif
+}
+
 /* Judge a quick prompt for one group; 0 without having done anything where an estimate is too close. */
 static PLLM_INLINE int judge_group(const PllmJudgeTask *task, const PllmJudgePrompt *prompt, const PllmVec *t,
                                    const PllmVec *e, Quick *quick, int g, Chosen *chosen) {
@@ -85,7 +95,7 @@ static PLLM_INLINE int judge_group(const PllmJudgeTask *task, const PllmJudgePro
     return 0;
   ALL_UNROLLED
   for (int i = 0; i < 7; i++) ALL_UNROLLED
-  for (int j = i + 1; j < 8; j++) differ -= (Ints)(t[i] > t[j]) ^ (Ints)(e[i] > e[j]);
+  for (int j = i + 1; j < 8; j++) differ = count_apart(differ, t[i], t[j], e[i], e[j]);
   quick->differ[g] = differ;
   quick->top1[g] -= best == pick;
   quick->pair[g] -= (Ints)(element(e, best) > element(e, worst));

@@ -5,7 +5,6 @@
 
 #define MAX_STATES 2048          /* generator states a numpy reader keeps: 5 MiB */
 #define CACHE_BYTES (8u << 20)   /* weights a numpy reader keeps */
-#define BATCH_BYTES (128u << 10) /* weights a philox job's piece makes */
 
 void pllm_population_default(PllmPopulation *population, int n_models) {
   memset(population, 0, sizeof *population);
@@ -254,48 +253,4 @@ PllmStatus pllm_users_read(PllmUsers *u, int64_t user_id, size_t count, int64_t 
     if (known) known += users;
   }
   return PLLM_OK;
-}
-
-/* ---- Bulk philox ---- */
-
-typedef struct Batch {
-  PllmDirichlet dirichlet;
-  uint64_t first;
-  int64_t turn;
-  double *weights, *scratch; /* scratch: one piece per worker */
-} Batch;
-
-static void draw_piece(void *arg, size_t begin, size_t end, int worker) {
-  Batch *x = arg;
-  size_t n = (size_t)x->dirichlet.n;
-  pllm_core_dirichlet_many(&x->dirichlet, x->first + begin, end - begin, x->turn, x->weights + begin * n,
-                           x->scratch + (size_t)worker * PLLM_DIRICHLET_SCRATCH(n));
-}
-
-PllmStatus pllm_users_philox_batch(const PllmPopulation *population, int64_t user_id, size_t count, int64_t turn,
-                                   double *weights, const PllmRun *run, PllmError *err) {
-  PllmStatus status = pllm_population_check(population, err);
-  size_t n, piece;
-  Batch *x;
-  if (status != PLLM_OK) return status;
-  if (population->generator != PLLM_GENERATOR_PHILOX || user_id < 0 || turn < 1)
-    return pllm_fail(err, PLLM_INTERNAL, "pllm_users_philox_batch: no philox user or turn");
-  n = (size_t)population->n_models;
-  x = pllm_alloc(1, sizeof *x);
-  if (!x) return pllm_fail_nomem(err);
-  x->scratch = pllm_alloc_aligned((size_t)pllm_run_threads(run), PLLM_DIRICHLET_SCRATCH(n) * sizeof(double));
-  if (!x->scratch) {
-    status = pllm_fail_nomem(err);
-  } else {
-    pllm_core_dirichlet_init(&x->dirichlet, (uint32_t)population->seed, population->alpha, population->n_models,
-                             population->drift);
-    x->first = (uint64_t)user_id;
-    x->turn = turn;
-    x->weights = weights;
-    piece = BATCH_BYTES / (n * sizeof *weights) / PLLM_BLOCK * PLLM_BLOCK;
-    status = pllm_parallel(run, count, piece < PLLM_BLOCK ? PLLM_BLOCK : piece, draw_piece, x, err);
-    pllm_free_aligned(x->scratch);
-  }
-  pllm_free(x);
-  return status;
 }

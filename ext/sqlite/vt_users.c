@@ -32,7 +32,9 @@
 **     no rows.  The rowid is user_id, plus 2^53 times (turn - 1) mod 1024, so that different turns of one user are
 **     different rows.
 ** U3  Equality and ranges on user_id are pushed down, as is equality on rowid, never with omit.
-** U4  Weights are drawn when a column asks for them, in batches: count(*) draws nothing.
+** U4  Weights are drawn when a column asks for them, in batches that grow while users are taken one after the other:
+**     count(*) draws nothing.  A long scan of philox users has the next batch drawn by helper threads (persona_config
+**     'threads') while this one is handed out; they end with the scan.
 ** U5  Reads never write.  INSERT, UPDATE and DELETE are errors.
 ** U6  A declaration that cannot be understood leaves a table that can be dropped; reading it is an error that says
 **     why.
@@ -70,8 +72,10 @@ typedef struct UsersCursor {
   int64_t batch_first;  /* user of row 0 of the batch */
   size_t batch_count;   /* users in the batch */
   size_t batch_want;    /* size of the next one: grows while a scan goes on */
+  const double *batch;  /* its weights: `weights`, or ahead's */
   double *weights;      /* owned [room][n_models] */
-  unsigned char *known; /* owned [room] */
+  unsigned char *known; /* owned [room]; ahead's users are all known */
+  PllmUsersAhead *ahead; /* owned: of a scan that went beyond room, NULL: of none */
   unsigned char *bytes; /* owned [n_models * 8]: the current weights as a value */
   size_t room;
 } UsersCursor;
@@ -274,8 +278,16 @@ static int usersOpen(sqlite3_vtab *vtab, sqlite3_vtab_cursor **out) {
   return SQLITE_NOMEM;
 }
 
+static void end_ahead(UsersCursor *cursor) {
+  if (!cursor->ahead) return;
+  pllm_users_ahead_close(cursor->ahead);
+  cursor->ahead = NULL;
+  cursor->batch_count = 0; /* the batch was its */
+}
+
 static int usersClose(sqlite3_vtab_cursor *base) {
   UsersCursor *cursor = (UsersCursor *)base;
+  end_ahead(cursor);
   pllm_free(cursor->weights);
   pllm_free(cursor->known);
   pllm_free(cursor->bytes);
@@ -303,6 +315,18 @@ static PllmStatus with_poll(UsersVtab *table, UsersCursor *cursor, size_t count,
   return status;
 }
 
+/* The next batch of a long scan of philox users. */
+static PllmStatus fetch_ahead(UsersVtab *table, UsersCursor *cursor, PllmError *err) {
+  PllmRun run = {.threads = table->conn->threads};
+  PllmStatus status = PLLM_OK;
+  if (!cursor->ahead)
+    status = pllm_users_ahead_open(&table->decl.population, cursor->turn, &run, &cursor->ahead, err);
+  if (status == PLLM_OK)
+    status = pllm_users_ahead_next(cursor->ahead, cursor->id, cursor->last, &cursor->batch, &cursor->batch_count, err);
+  cursor->batch_first = cursor->id;
+  return status;
+}
+
 /* Have the current user in the batch (U4). */
 static PllmStatus fetch(UsersVtab *table, UsersCursor *cursor, PllmError *err) {
   int64_t left = cursor->last - cursor->id + 1;
@@ -311,11 +335,17 @@ static PllmStatus fetch(UsersVtab *table, UsersCursor *cursor, PllmError *err) {
   if (cursor->id >= cursor->batch_first && cursor->id - cursor->batch_first < (int64_t)cursor->batch_count)
     return PLLM_OK;
   /* Twice as many as before while users are taken one after the other; few again after a jump. */
-  if (cursor->id != cursor->batch_first + (int64_t)cursor->batch_count) cursor->batch_want = 4;
+  if (cursor->id != cursor->batch_first + (int64_t)cursor->batch_count) {
+    end_ahead(cursor);
+    cursor->batch_want = 4;
+  }
+  cursor->batch_count = 0;
+  if (cursor->batch_want == cursor->room && table->decl.population.generator == PLLM_GENERATOR_PHILOX)
+    return fetch_ahead(table, cursor, err);
   cursor->batch_want *= 2;
   if (cursor->batch_want > cursor->room) cursor->batch_want = cursor->room;
   count = left < (int64_t)cursor->batch_want ? (size_t)left : cursor->batch_want;
-  cursor->batch_count = 0;
+  cursor->batch = cursor->weights;
   status = with_poll(table, cursor, count, err);
   if (status != PLLM_OK) return status;
   cursor->batch_first = cursor->id;
@@ -365,6 +395,7 @@ static int usersFilter(sqlite3_vtab_cursor *base, int number, const char *plan, 
   PllmError err;
   int64_t turn = 1;
   (void)number;
+  end_ahead(cursor);
   cursor->id = 0;
   cursor->last = -1;
   if (table->broken) {
@@ -416,12 +447,12 @@ static int usersColumn(sqlite3_vtab_cursor *base, sqlite3_context *context, int 
     return SQLITE_OK;
   }
   row = (size_t)(cursor->id - cursor->batch_first);
-  if (!cursor->known[row]) return SQLITE_OK; /* NULL */
+  if (!cursor->ahead && !cursor->known[row]) return SQLITE_OK; /* NULL */
   if (column == USERS_COL_WEIGHTS) {
-    pllm_vector_store(cursor->weights + row * n, n, PLLM_F64, cursor->bytes);
+    pllm_vector_store(cursor->batch + row * n, n, PLLM_F64, cursor->bytes);
     sqlite3_result_blob(context, cursor->bytes, (int)(n * 8), SQLITE_TRANSIENT);
   } else {
-    sqlite3_result_double(context, cursor->weights[row * n + (size_t)(column - USERS_COL_MODELS)]);
+    sqlite3_result_double(context, cursor->batch[row * n + (size_t)(column - USERS_COL_MODELS)]);
   }
   return SQLITE_OK;
 }

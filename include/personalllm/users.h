@@ -78,6 +78,25 @@ PllmStatus pllm_users_philox_batch(const PllmPopulation *population, int64_t use
                                    double *weights, const PllmRun *run, PllmError *err);
 
 /*
+** A scan of philox users that draws ahead: while the caller works through one block of users, run's helper threads draw
+** the next one.  Blocks grow from 512 users to 65,536 weights, so that a scan that ends early has drawn little for
+** nothing; two of the largest are the memory that this takes (1 MiB).  Of run only the threads are used: a block takes
+** milliseconds.  Helper threads live until the block they draw is asked for, or until close.  One thread at a time.
+*/
+typedef struct PllmUsersAhead PllmUsersAhead;
+PllmStatus pllm_users_ahead_open(const PllmPopulation *population, int64_t turn, const PllmRun *run,
+                                 PllmUsersAhead **ahead, PllmError *err);
+void pllm_users_ahead_close(PllmUsersAhead *ahead); /* NULL is accepted */
+
+/*
+** The block that begins with a user: *weights[*count][n_models], the scan's until the next call, *count at least 1.  Then
+** the block behind it, up to user `last`, is begun.  Any user may be asked for, but only the one behind the block before
+** has been drawn already.  The weights are those of pllm_users_read, on any number of threads.
+*/
+PllmStatus pllm_users_ahead_next(PllmUsersAhead *ahead, int64_t user_id, int64_t last, const double **weights,
+                                 size_t *count, PllmError *err);
+
+/*
 ** The published near-duplicate filter on weights[count][n]: in index order, user i survives unless an earlier
 ** survivor is at a Euclidean distance (squares summed in position order) strictly below min_distance.  A row with
 ** known = 0 is near to nothing (NaN compares so).  Survivors' indices go to keep[count] in order, their number to

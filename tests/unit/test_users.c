@@ -260,6 +260,49 @@ static void test_filter(void) {
   }
 }
 
+/* A scan that draws ahead gives what a reader gives, whatever is asked for and on any threads, and nothing beyond `last`. */
+static void test_ahead(int n, int64_t turn) {
+  enum { COUNT = 30000, FIRST = 70 };
+  PllmPopulation p = philox(n, .05);
+  PllmUsers *reader = NULL;
+  double *want = malloc(COUNT * (size_t)n * sizeof *want);
+  p.first = FIRST;
+  p.count = COUNT;
+  p.drift = .1;
+  pllm_users_open(&p, NULL, &reader, &err);
+  pllm_users_read(reader, FIRST, COUNT, turn, want, NULL, NULL, &err);
+  pllm_users_close(reader);
+  for (int threads = 1; threads <= 3; threads++) {
+    PllmRun run = {.threads = threads};
+    PllmUsersAhead *ahead = NULL;
+    const double *got;
+    size_t count, largest = 0, good = 1, jumps = 0;
+    PllmStatus status = pllm_users_ahead_open(&p, turn, &run, &ahead, &err);
+    for (int64_t id = FIRST; status == PLLM_OK && id < FIRST + COUNT; id += (int64_t)count) {
+      if (jumps == 0 && id > FIRST + COUNT / 2) { /* away from what is being drawn, and on from there */
+        id = FIRST + 3;
+        jumps = 1;
+      }
+      status = pllm_users_ahead_next(ahead, id, FIRST + COUNT - 1, &got, &count, &err);
+      if (status != PLLM_OK) break;
+      good &= count > 0 && id + (int64_t)count <= FIRST + COUNT;
+      good = good && memcmp(got, want + (size_t)(id - FIRST) * (size_t)n, count * (size_t)n * sizeof *got) == 0;
+      largest = count > largest ? count : largest;
+    }
+    tap_check(status == PLLM_OK && good && jumps == 1, "%d components, %d threads: ahead of a scan, the same users", n, threads);
+    tap_check(largest * (size_t)n <= 65536, "blocks of at most 65,536 weights (%zu users)", largest);
+    pllm_users_ahead_next(ahead, FIRST, FIRST + COUNT - 1, &got, &count, &err);
+    pllm_users_ahead_close(ahead); /* with a block being drawn */
+  }
+  p.generator = PLLM_GENERATOR_NUMPY;
+  p.first = 0;
+  p.drift = 0;
+  PllmUsersAhead *none = NULL;
+  tap_fails(pllm_users_ahead_open(&p, 1, NULL, &none, &err), PLLM_INTERNAL, &err, "no philox user");
+  pllm_users_ahead_close(none);
+  free(want);
+}
+
 /* Every allocation of opening a reader may fail. */
 static int left;
 static void *failing_alloc(size_t bytes) {
@@ -271,19 +314,30 @@ static void *failing_resize(void *old, size_t bytes) {
 
 static void test_memory(void) {
   static const PllmAllocator failing = {failing_alloc, failing_resize, free};
-  for (int kind = 0; kind < 4; kind++) {
+  for (int kind = 0; kind < 5; kind++) {
     PllmPopulation p = philox(3, .05);
     PllmStatus status = PLLM_NOMEM;
     int n = 0, good = 1;
+    PllmRun run = {.threads = 2};
+    if (kind == 4) p.count = 2000;
     if (kind == 1 || kind == 2) p.generator = PLLM_GENERATOR_NUMPY;
     if (kind == 2) p.min_distance = .01;
     pllm_set_allocator(&failing);
     for (; status == PLLM_NOMEM && n < 50; n++) {
       PllmUsers *users = NULL;
+      PllmUsersAhead *ahead = NULL;
       double w[3];
+      const double *block;
+      size_t count;
       left = n;
-      status =
-          kind == 3 ? pllm_users_philox_batch(&p, 0, 1, 1, w, NULL, &err) : pllm_users_open(&p, NULL, &users, &err);
+      if (kind == 3)
+        status = pllm_users_philox_batch(&p, 0, 1, 1, w, NULL, &err);
+      else if (kind == 4)
+        status = pllm_users_ahead_open(&p, 1, &run, &ahead, &err);
+      else
+        status = pllm_users_open(&p, NULL, &users, &err);
+      if (ahead) status = pllm_users_ahead_next(ahead, 0, 1999, &block, &count, &err);
+      pllm_users_ahead_close(ahead);
       good &= status == PLLM_OK || strcmp(err.text, "out of memory") == 0;
       if (status == PLLM_OK && users) pllm_users_close(users);
     }
@@ -301,6 +355,8 @@ int main(void) {
   test_numpy_reader(10, 5000, "a small population");
   test_numpy_reader(2, 300000, "two models that underflow");
   test_numpy_reader(256, 34000, "more blocks than states and cache");
+  test_ahead(10, 1);
+  test_ahead(200, 5);
   test_filter();
   test_memory();
   return tap_done();
