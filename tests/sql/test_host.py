@@ -43,6 +43,9 @@ def statements(db):
         "persona_evaluate": "SELECT * FROM persona_evaluate('crowd', 'crowd', 'test')",
         "persona_neighbors": "SELECT * FROM persona_neighbors('near', 'near', 5)",
         "distill_rewards": "SELECT distill_rewards(features, weights, user_id) FROM shown JOIN users USING (user_id)",
+        # multiplies by OpenBLAS, whose last bits depend on its threads
+        "distill_text": "SELECT i ->> 'rows', round(i ->> '$.fit[0].r2_cv', 6) FROM (SELECT model_info(distill_text(p.text, r.text, r.rewards, "
+                        "r.prompt_id, '{\"random\":256,\"hashed\":512}')) AS i FROM prompts p JOIN responses r USING (prompt_id) WHERE p.split = 'train')",
         "persona_users, a long scan": "SELECT count(*), max(weights) FROM crowd",
         "persona_users, min_distance": "SELECT count(*) FROM spread",
     }
