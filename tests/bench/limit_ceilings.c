@@ -149,6 +149,15 @@ static void log_piece(void *arg, size_t begin, size_t end, int worker) {
   }
 }
 
+static void philox_piece(void *arg, size_t begin, size_t end, int worker) {
+  Loop *l = arg;
+  uint64_t *out = (uint64_t *)(void *)l->out[worker % 64];
+  for (size_t i = begin; i < end; i++) {
+    limit_philox_many(i * BUFFER, 7, 11, out, BUFFER / 2); /* two numbers a block */
+    __asm__ volatile("" : : "r"(out) : "memory");
+  }
+}
+
 static Loop *loop_open(const Args *args, double from, double to) {
   Loop *l = allocate(sizeof *l);
   l->pieces = arg_size(args, "count") / BUFFER + 1;
@@ -171,6 +180,13 @@ static void *log_open(const Args *args) {
   return l;
 }
 
+static void *philox_open(const Args *args) {
+  Loop *l = loop_open(args, 0, 1);
+  limit_philox_many(0xfffffff8, 7, 11, (uint64_t *)(void *)l->out[0], BUFFER / 2);
+  limit_check_philox(0xfffffff8, 7, 11, (const uint64_t *)(const void *)l->out[0], BUFFER / 2);
+  return l;
+}
+
 static void exp_run(void *state) {
   Loop *l = state;
   each_piece(l->pieces, 64, l->threads, exp_piece, l);
@@ -181,6 +197,11 @@ static void log_run(void *state) {
   each_piece(l->pieces, 64, l->threads, log_piece, l);
 }
 
+static void philox_run(void *state) {
+  Loop *l = state;
+  each_piece(l->pieces, 64, l->threads, philox_piece, l);
+}
+
 static void loop_write(void *state, FILE *out) {
   double count = (double)((Loop *)state)->pieces * BUFFER;
   fwrite(&count, sizeof count, 1, out);
@@ -188,3 +209,4 @@ static void loop_write(void *state, FILE *out) {
 
 const Job limit_exp = {"exp", exp_open, exp_run, loop_write};
 const Job limit_log = {"log", log_open, log_run, loop_write};
+const Job limit_philox = {"philox", philox_open, philox_run, loop_write};

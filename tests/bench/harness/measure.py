@@ -132,7 +132,8 @@ def near(want, tolerance, what="answers"):
 
 
 class Goal:
-    """at most `most`: the time of a over the sum of the times of b; or at least `least`: b over a."""
+    """at most `most`: the time of a over the sum of the times of b; or at least `least`: b over a.  Neither: the first of the
+    two, to be read beside another."""
 
     def __init__(self, text, a, b, most=None, least=None, factor=1.0, minus=None):
         self.text, self.a, self.b, self.most, self.least = text, a, [b] if isinstance(b, str) else list(b), most, least
@@ -155,7 +156,7 @@ class Goal:
                 a = by[self.a].times[r][k] * self.factor - (by[self.minus].times[r][k] if self.minus else 0)
                 b = sum(by[b].times[r][k] for b in self.b)
                 if a > 0 and b > 0:
-                    ratios[k].append(a / b if self.most else b / a)
+                    ratios[k].append(b / a if self.least else a / b)
         if not ratios[0]:
             return
         self.wall = statistics.median(ratios[0])
@@ -163,12 +164,12 @@ class Goal:
         self.spread = (min(ratios[0]), max(ratios[0]))
 
     def holds(self, ratio):
-        if ratio is None:
+        if ratio is None or not (self.most or self.least):
             return None
         return ratio <= self.most if self.most else ratio >= self.least
 
     def bound(self):
-        return f"at most {self.most:g}" if self.most else f"at least {self.least:g}"
+        return f"at most {self.most:g}" if self.most else f"at least {self.least:g}" if self.least else "none"
 
 
 class Job:

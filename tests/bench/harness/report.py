@@ -114,7 +114,7 @@ def goal_table(db, run_id, job=None):
         if wall is None:
             yield f"| {goal} | {bound} |  |  |  | not measured |"
             continue
-        word = {1: "yes", 0: "no"}[holds]
+        word = {1: "yes", 0: "no", None: ""}[holds]
         if holds_cpu is not None and holds_cpu != holds:
             word += f" (by CPU time: {'yes' if holds_cpu else 'no'})"
         yield f"| {goal} | {bound} | {wall:.2f} | {low:.2f} - {high:.2f} | {'' if cpu is None else f'{cpu:.2f}'} | {word} |"
