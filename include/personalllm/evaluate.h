@@ -30,15 +30,17 @@ typedef struct PllmEvaluation {
 
 /*
 ** Means over one user's prompts; NaN where a mean is over nothing.  With t the truth's and e the estimate's canonical
-** utility, pick = argmax e, best = argmax t, worst = argmin t (first on ties):
+** utility, pick = argmax e, best = argmax t, worst = argmin t (first on ties).  The mean of t over picks, and over best
+** responses, is w times the sum of their rewards, added up in the order of the prompts, over the number of prompts; where
+** rounding would leave best_reward below reward, it is reward.
 */
 typedef struct PllmJudgement {
   double top1;          /* pick = best */
   /* over the prompts with a pair t(i) > t(j): in one response, or in ties, the truth tells nothing apart */
   double pair_accuracy;      /* e(best) > e(worst) */
   double all_pairs_accuracy; /* over those pairs: e(i) > e(j) counts 1, equality 1/2 */
-  double reward;          /* t(pick) */
-  double best_reward;     /* t(best) */
+  double reward;        /* t(pick) */
+  double best_reward;   /* t(best) */
   double random_reward; /* t of a random response: w times the mean over prompts of the responses' mean rewards */
   double regret;        /* best_reward - reward */
   double win_rate;      /* t(pick) > t(reference), over prompts that have a reference response */
