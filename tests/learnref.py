@@ -215,3 +215,23 @@ def maml_user(d, basis, theta, iterations, rate):
         gp = -(z.T @ sigma(-(z @ p))) / len(z)
         theta = adam.step(theta, p * (gp - p @ gp), rate)
     return softmax(theta) @ basis
+
+
+# ---- latent classes ----
+
+def classes_objective(V, d, lam, temperature):
+    """V [dim, rank], d scaled; the tempered mixture likelihood and the penalties, a pair, with the gradient."""
+    n, rank = sum(len(x) for x in d), V.shape[1]
+    mean = V.mean(1, keepdims=True)
+    value, g = (lam * ((V - mean)**2).sum() + rank * (mean**2).sum()) / 2, lam * (V - mean) + mean
+    for x in d:
+        s = x @ V
+        l = -np.logaddexp(0, -s).sum(0) / temperature
+        value -= temperature * np.log(np.exp(l - l.max()).mean()) + temperature * l.max()
+        g = g - x.T @ (sigma(-s) * softmax(l))
+    return value / n, g / n
+
+
+def classes_user(d, basis, temperature):
+    """The mean over classes by posterior probability; basis [rank, dim] in the features' units."""
+    return softmax(-np.logaddexp(0, -(basis @ d.T)).sum(1) / temperature) @ basis

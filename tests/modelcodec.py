@@ -2,7 +2,7 @@
 import json
 import struct
 
-KINDS = {"prior": 1, "pooled": 2, "lore": 3, "svd": 4, "maml": 5, "neighbors": 6, "posterior": 7, "student": 8, "text_student": 9}
+KINDS = {"prior": 1, "pooled": 2, "lore": 3, "svd": 4, "maml": 5, "neighbors": 6, "posterior": 7, "student": 8, "text_student": 9, "classes": 10}
 M = (1 << 64) - 1
 
 

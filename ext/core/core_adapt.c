@@ -19,7 +19,8 @@
 #define LORE (1u << PLLM_METHOD_LORE)
 #define SVD (1u << PLLM_METHOD_SVD)
 #define MAML (1u << PLLM_METHOD_MAML)
-#define ALL (POSTERIOR | BRADLEY_TERRY | SUM | UNIFORM | NEIGHBORS | LORE | SVD | MAML)
+#define CLASSES (1u << PLLM_METHOD_CLASSES)
+#define ALL (POSTERIOR | BRADLEY_TERRY | SUM | UNIFORM | NEIGHBORS | LORE | SVD | MAML | CLASSES)
 
 /* In the order of PllmMethod. */
 static const PllmMethodInfo methods[] = {
@@ -39,11 +40,13 @@ static const PllmMethodInfo methods[] = {
      "a signed combination of the base rewards that historical users share"},
     {"maml", PLLM_METHOD_MAML, PREFERENCES, "rewards, embeddings", "maml",
      "a few steps from the start that historical users share"},
+    {"classes", PLLM_METHOD_CLASSES, PREFERENCES, "rewards, embeddings", "classes",
+     "classes of historical users, weighed by how well they explain the feedback"},
 };
 
 static const PllmMethodOption known[] = {
     {"method", ALL, ALL_FORMS, 
-     "posterior | bradley_terry | sum | uniform | neighbors | lore | svd | maml; null: posterior, or what goes with the model",
+     "posterior | bradley_terry | sum | uniform | neighbors | lore | svd | maml | classes; null: posterior, or what goes with the model",
      "\"posterior\""},
     {"type", ALL, ALL_FORMS, "f64 | f32: what feature BLOBs are", "null"},
     {"dim", ALL, ALL_FORMS,
@@ -65,7 +68,8 @@ static const PllmMethodOption known[] = {
     {"rate", MAML, PREFERENCES, "a number from 1e-9 to 1000: of Adam", "0.001"},
     {"temperature", NEIGHBORS, PREFERENCES,
      "a number from 1e-6 to 1e6: low ones trust the best explanations alone", "0.07"},
-    {"pairs", BRADLEY_TERRY | NEIGHBORS | LORE | SVD | MAML, 1u << PLLM_CHOICES,
+    {"temperature", CLASSES, PREFERENCES, "a number from 1e-6 to 1e6: 1 is the posterior mean over classes", "1"},
+    {"pairs", BRADLEY_TERRY | NEIGHBORS | LORE | SVD | MAML | CLASSES, 1u << PLLM_CHOICES,
      "given | implied: best over worst, or all pairs a set implies", "\"given\""},
     {"return", POSTERIOR, PREFERENCES, "weights | model: the posterior as a model, for preference_probability",
      "\"weights\""},
@@ -95,6 +99,7 @@ static int method_of(PllmModelKind kind) {
   case PLLM_MODEL_LORE: return PLLM_METHOD_LORE;
   case PLLM_MODEL_SVD: return PLLM_METHOD_SVD;
   case PLLM_MODEL_MAML: return PLLM_METHOD_MAML;
+  case PLLM_MODEL_CLASSES: return PLLM_METHOD_CLASSES;
   default: return -1;
   }
 }
@@ -321,6 +326,7 @@ static PllmStatus estimate(const PllmAdapter *a, const PllmAdaptOptions *o, cons
   case PLLM_METHOD_LORE: pllm_apply_lore(o, &evidence, rest, stop, w); break;
   case PLLM_METHOD_SVD: pllm_apply_svd(o, &evidence, rest, stop, w); break;
   case PLLM_METHOD_MAML: pllm_apply_maml(o, &evidence, rest, stop, w); break;
+  case PLLM_METHOD_CLASSES: pllm_apply_classes(o, &evidence, rest, stop, w); break;
   case PLLM_METHOD_SUM: pllm_sum_fit(&evidence, w); break;
   case PLLM_METHOD_UNIFORM:
     for (size_t b = 0; b < dim; b++) w[b] = 1 / (double)dim;

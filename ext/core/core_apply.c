@@ -42,14 +42,14 @@ size_t pllm_duels_bytes(size_t rows, size_t k) {
 
 char *pllm_duels_init(PllmDuels *d, const PllmEvidence *v, int implied, const double *basis, size_t k, double factor,
                       char *memory) {
-  double total = 0;
+  d->total = 0;
   d->duel = (PllmDuel *)(void *)memory;
   d->count = list(v, implied, d->duel);
   d->k = k;
   memory += round_up(2 * v->rows * sizeof(PllmDuel));
   d->z = (double *)(void *)memory;
-  for (size_t i = 0; i < d->count; i++) total += d->duel[i].share;
-  for (size_t i = 0; i < d->count; i++) d->duel[i].share /= total;
+  for (size_t i = 0; i < d->count; i++) d->total += d->duel[i].share;
+  for (size_t i = 0; i < d->count; i++) d->duel[i].share /= d->total;
   for (size_t r = 0; r < v->rows; r++)
     for (size_t c = 0; c < k; c++) {
       double sum = 0;

@@ -28,6 +28,10 @@ void pllm_apply_svd(const PllmAdaptOptions *options, const PllmEvidence *evidenc
 void pllm_apply_maml(const PllmAdaptOptions *options, const PllmEvidence *evidence, char *memory, const PllmStop *stop,
                      double *w);
 
+/* core_learn_classes.c: classes of historical users, by how well they explain the feedback. */
+void pllm_apply_classes(const PllmAdaptOptions *options, const PllmEvidence *evidence, char *memory,
+                        const PllmStop *stop, double *w);
+
 /* Memory for one user with `rows` rows (those of pllm_evidence_build). */
 size_t pllm_apply_bytes(const PllmAdaptOptions *options, size_t rows, size_t dim);
 
@@ -41,6 +45,7 @@ typedef struct PllmDuel {
 typedef struct PllmDuels {
   size_t count, k;
   PllmDuel *duel; /* [count] */
+  double total;   /* of the shares, before they were made to add up to 1: the number of duels, but for age */
   double *z;      /* [rows][k] */
 } PllmDuels;
 

@@ -14,7 +14,8 @@
 #define SVD (1u << PLLM_LEARN_SVD)
 #define MAML (1u << PLLM_LEARN_MAML)
 #define NEIGHBORS (1u << PLLM_LEARN_NEIGHBORS)
-#define ALL (PRIOR | POOLED | LORE | SVD | MAML | NEIGHBORS)
+#define CLASSES (1u << PLLM_LEARN_CLASSES)
+#define ALL (PRIOR | POOLED | LORE | SVD | MAML | NEIGHBORS | CLASSES)
 
 /* In the order of PllmLearnMethod. */
 static const PllmMethodInfo methods[] = {
@@ -30,6 +31,8 @@ static const PllmMethodInfo methods[] = {
      "reward factorisation: a basis for all from a completed matrix, signed users (PReF, arXiv 2503.06358)"},
     {"maml", PLLM_LEARN_MAML, FORMS, "rewards, embeddings", NULL,
      "meta reward modelling: base rewards and a start from which few steps suffice (MRM, arXiv 2601.18731)"},
+    {"classes", PLLM_LEARN_CLASSES, FORMS, "rewards, embeddings", NULL,
+     "latent classes of users, a Bradley-Terry model for each"},
 };
 enum { N_METHODS = sizeof methods / sizeof *methods };
 static const struct {
@@ -42,16 +45,17 @@ static const struct {
     [PLLM_LEARN_LORE] = {PLLM_MODEL_LORE, pllm_learn_lore},
     [PLLM_LEARN_SVD] = {PLLM_MODEL_SVD, pllm_learn_svd},
     [PLLM_LEARN_MAML] = {PLLM_MODEL_MAML, pllm_learn_maml},
+    [PLLM_LEARN_CLASSES] = {PLLM_MODEL_CLASSES, pllm_learn_classes},
 };
 
 /* An option that several methods have with different defaults stands here several times. */
 static const PllmMethodOption known[] = {
     {"method", ALL, FORMS,
-     "pooled | prior | neighbors | lore | svd | maml; null: prior for rewards, pooled for embeddings", "null"},
+     "pooled | prior | neighbors | lore | svd | maml | classes; null: prior for rewards, pooled for embeddings", "null"},
     {"type", ALL, FORMS, "f64 | f32: what feature BLOBs are", "null"},
     {"dim", ALL, FORMS, "a whole number from 1 to 65536: the length of features", "null"},
     {"names", ALL, FORMS, "an array of texts: what the features are called, such as the reward models", "null"},
-    {"pairs", POOLED | LORE | SVD | MAML | NEIGHBORS, 1u << PLLM_CHOICES,
+    {"pairs", POOLED | LORE | SVD | MAML | NEIGHBORS | CLASSES, 1u << PLLM_CHOICES,
      "given | implied: best over worst, or all pairs a set implies", "\"given\""},
     {"lambda", POOLED | NEIGHBORS, FORMS, "a number from 1e-6 to 1e9: the L2 penalty", "1"},
     {"rank", LORE | SVD | MAML, FORMS, "a whole number from 1 to 64: base rewards", "5"},
@@ -72,6 +76,11 @@ static const PllmMethodOption known[] = {
     {"gamma", MAML, FORMS, "a number from -1e6 to 1e6: softness of that; 0 or less: hard", "0.5"},
     {"feature_scale", MAML, FORMS, "a number from 1e-9 to 1e9: times features of root mean square 1", "1"},
     {"iterations", PRIOR, FORMS, "a whole number from 0 to 1000000: rounds of sampling", "3"},
+    {"lambda", CLASSES, FORMS, "a number from 1e-6 to 1e9: the L2 penalty on how far classes are from their mean", "64"},
+    {"rank", CLASSES, FORMS, "a whole number from 1 to 64: classes", "20"},
+    {"iterations", CLASSES, FORMS, "a whole number from 0 to 1000000: at most so many steps", "100"},
+    {"temperature", CLASSES, FORMS, "a number from 1e-6 to 1e6: above 1 users are shared by classes", "2"},
+    {"seed", CLASSES, FORMS, "a whole number from 0 to 4294967295: of the random start", "0"},
     {"seed", PRIOR, FORMS, "a whole number from 0 to 4294967295: of the sampler", "0"},
 };
 enum { N_KNOWN = sizeof known / sizeof *known };

@@ -17,6 +17,7 @@ PllmStatus pllm_learn_pooled(const PllmCrowd *, const PllmLearnOptions *, const 
 PllmStatus pllm_learn_lore(const PllmCrowd *, const PllmLearnOptions *, const PllmRun *, PllmModel *, PllmError *);
 PllmStatus pllm_learn_svd(const PllmCrowd *, const PllmLearnOptions *, const PllmRun *, PllmModel *, PllmError *);
 PllmStatus pllm_learn_maml(const PllmCrowd *, const PllmLearnOptions *, const PllmRun *, PllmModel *, PllmError *);
+PllmStatus pllm_learn_classes(const PllmCrowd *, const PllmLearnOptions *, const PllmRun *, PllmModel *, PllmError *);
 PllmStatus pllm_learn_neighbors(const PllmCrowd *, const PllmLearnOptions *, const PllmRun *, PllmModel *,
                                 PllmError *);
 

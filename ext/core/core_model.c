@@ -42,6 +42,10 @@ static const Shape shapes[] = {
     {PLLM_MODEL_MAML, "basis", RANK, DIM, 0},
     {PLLM_MODEL_MAML, "theta", ONE, RANK, 0},
     {PLLM_MODEL_MAML, "history", FREE, TWO, 0},
+    {PLLM_MODEL_CLASSES, "weights", ONE, DIM, 0},
+    {PLLM_MODEL_CLASSES, "basis", RANK, DIM, 0},
+    {PLLM_MODEL_CLASSES, "mixture", ONE, RANK, 0},
+    {PLLM_MODEL_CLASSES, "history", FREE, TWO, 0},
     {PLLM_MODEL_POSTERIOR, "weights", ONE, DIM, 0},
     {PLLM_MODEL_POSTERIOR, "x", FREE, DIM, 0},
     {PLLM_MODEL_POSTERIOR, "sets", FREE, FIVE, 0},
@@ -73,6 +77,7 @@ static const char *const kind_names[PLLM_MODEL_KINDS] = {
     [PLLM_MODEL_POSTERIOR] = "posterior",
     [PLLM_MODEL_STUDENT] = "student",
     [PLLM_MODEL_TEXT_STUDENT] = "text_student",
+    [PLLM_MODEL_CLASSES] = "classes",
 };
 
 const char *pllm_model_kind_name(PllmModelKind kind) {
@@ -272,5 +277,6 @@ PllmStatus pllm_model_check(const PllmModel *m, PllmError *err) {
   if (status == PLLM_OK && m->kind == PLLM_MODEL_PRIOR) status = pllm_prior_check(m, err);
   if (status == PLLM_OK && m->kind == PLLM_MODEL_POSTERIOR) status = pllm_posterior_check(m, err);
   if (status == PLLM_OK && m->kind == PLLM_MODEL_NEIGHBORS) status = pllm_neighbors_check(m, err);
+  if (status == PLLM_OK && m->kind == PLLM_MODEL_CLASSES) status = pllm_classes_check(m, err);
   return status;
 }

@@ -23,5 +23,6 @@ PllmStatus pllm_prior_numbers(size_t dim, const PllmSection *mean, const PllmSec
 PllmStatus pllm_posterior_check(const PllmModel *model, PllmError *err); /* core_preference.c */
 PllmStatus pllm_prior_check(const PllmModel *model, PllmError *err);
 PllmStatus pllm_neighbors_check(const PllmModel *model, PllmError *err); /* core_learn_neighbors.c */
+PllmStatus pllm_classes_check(const PllmModel *model, PllmError *err);   /* core_learn_classes.c */
 
 #endif

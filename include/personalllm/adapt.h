@@ -39,7 +39,8 @@ typedef enum PllmMethod {
   PLLM_METHOD_NEIGHBORS, /* historical users who explain the feedback (core_learn_neighbors.c) */
   PLLM_METHOD_LORE,      /* a mixture of base rewards (core_learn_lore.c) */
   PLLM_METHOD_SVD,       /* a signed combination of base rewards (core_learn_svd.c) */
-  PLLM_METHOD_MAML       /* a few steps from a start that was learned for it (core_learn_maml.c) */
+  PLLM_METHOD_MAML,      /* a few steps from a start that was learned for it (core_learn_maml.c) */
+  PLLM_METHOD_CLASSES    /* a mixture of the classes of users that explain the feedback (core_learn_classes.c) */
 } PllmMethod;
 
 typedef enum PllmPrior {

@@ -22,7 +22,8 @@ typedef enum PllmLearnMethod {
   PLLM_LEARN_NEIGHBORS, /* the historical users themselves (core_learn_neighbors.c) */
   PLLM_LEARN_LORE,      /* low-rank reward modelling, LoRe: arXiv 2504.14439 (core_learn_lore.c) */
   PLLM_LEARN_SVD,       /* reward factorisation, PReF: arXiv 2503.06358 (core_learn_svd.c) */
-  PLLM_LEARN_MAML       /* meta reward modelling, MRM: arXiv 2601.18731 (core_learn_maml.c) */
+  PLLM_LEARN_MAML,      /* meta reward modelling, MRM: arXiv 2601.18731 (core_learn_maml.c) */
+  PLLM_LEARN_CLASSES    /* latent classes of users, a Bradley-Terry model each (core_learn_classes.c) */
 } PllmLearnMethod;
 
 /* Resolved options; free with pllm_learn_options_free.  Numbers that a method does not use are 0. */

@@ -53,6 +53,7 @@ typedef enum PllmModelKind {
   PLLM_MODEL_POSTERIOR = 7,    /* one user's posterior */
   PLLM_MODEL_STUDENT = 8,      /* features to rewards (distill_rewards) */
   PLLM_MODEL_TEXT_STUDENT = 9, /* text to rewards (distill_text) */
+  PLLM_MODEL_CLASSES = 10,     /* latent classes of users */
   PLLM_MODEL_KINDS             /* one more than the last */
 } PllmModelKind;
 

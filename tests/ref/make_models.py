@@ -17,6 +17,7 @@ OPTIONS = {
     "lore": {"rank": 2, "iterations": 3, "temperature": 10, "seed": 1},
     "svd": {"rank": 2, "iterations": 4, "penalty": 0.01, "seed": 2},
     "posterior": {"return": "model", "half_life": 3, "seed": 5, "alpha": 0.5},
+    "classes": {"rank": 2, "iterations": 5, "lambda": 2, "seed": 6},
     "maml": {"rank": 2, "iterations": 4, "batch": 3, "rate": 0.1, "seed": 4},
 }
 

@@ -104,6 +104,33 @@ for f32, users, shown, dim in ((False, 25, 6, 5), (True, 12, 4, 33)):
     for t in (.07, 1):
         close(adapted(blob, ids[2], temperature=t), ref.explained(d[2], m["sections"]["profiles"], t), 1e-9, what + f"neighbors: adapt_user at temperature {t}", absolute=1e-11)
 
+    # ---- latent classes ----
+    V = rng.standard_normal((dim, 3))
+    gradient_check(lambda V: ref.classes_objective(V, z, 3, 2)[0], V, ref.classes_objective(V, z, 3, 2)[1], what + "the reference's gradient of latent classes")
+    for rank, lam, t, seed in ((3, 2, 1.5, 4), (64, 20, 3, 0), (1, 5, 1, 2)):
+        blob, m = model("classes", rank=rank, seed=seed, temperature=t, iterations=2000, **{"lambda": lam}, **type_)
+        basis, history = m["sections"]["basis"], m["sections"]["history"]
+        value, gradient = ref.classes_objective(basis.T / s, z, lam, t)
+        close(m["objective"], value, 1e-9, what + f"classes, rank {rank}: the objective at the basis")
+        ok(np.sqrt((gradient**2).sum()) < 2e-6 and m["flags"] & 1, what + "classes: numpy's gradient there is nil", np.sqrt((gradient**2).sum()))
+        close(history[0, 1] > history[-1, 1] and np.all(np.diff(history[:, 0]) <= 1e-12), True, 0, what + "classes: the objective falls")
+        start = .3 * ref.normals(seed, 0, dim * rank).reshape(dim, rank)
+        f = lambda x: (lambda v, g: (v, g.ravel()))(*ref.classes_objective(x.reshape(dim, rank), z, lam, t))
+        found = minimize(f, start.ravel(), jac=True, method="L-BFGS-B", options=dict(maxiter=5000, gtol=1e-10, ftol=1e-15)).fun
+        ok(m["objective"] < found + 2e-3, what + f"classes: {m['objective']:.6f} is as low as scipy's end {found:.6f} from the same start")
+        none = model("classes", rank=rank, seed=seed, iterations=0, **type_)[1]
+        close(none["sections"]["basis"], s * start.T, 1e-12, what + "classes: no iterations leave the random start", absolute=1e-14)
+        l = np.array([-np.logaddexp(0, -(basis @ x.T)).sum(1) for x in d])
+        close(m["sections"]["mixture"][0], ref.softmax(l / t).mean(0), 1e-9, what + "classes: the mixture is the users' mean membership", absolute=1e-12)
+        close(m["sections"]["weights"][0], ref.softmax(l / t).mean(0) @ basis, 1e-9, what + "classes: the weights are the mean user's", absolute=1e-12)
+        for t2 in (1, 3.5):
+            close(adapted(blob, ids[2], temperature=t2), ref.classes_user(d[2], basis, t2), 1e-9, what + f"classes: adapt_user at temperature {t2}", absolute=1e-12)
+        close(adapted(blob, ids[2]), ref.classes_user(d[2], basis, 1), 1e-9, what + "classes: by default at temperature 1", absolute=1e-12)
+    aged = np.frombuffer(one("SELECT adapt_user(chosen, rejected, '{\"half_life\": 1}', ?) OVER (ORDER BY rowid ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING) FROM pairs WHERE user_id = ?", blob, ids[2]))
+    age = .5**np.arange(len(d[2]))[::-1, None]
+    l = -(age * np.logaddexp(0, -(d[2] @ basis.T))).sum(0)
+    close(aged, ref.softmax(l) @ basis, 1e-9, what + "classes: a pair counts by its age", absolute=1e-12)
+
     # ---- LoRe ----
     V, A = rng.standard_normal((dim, 3)), rng.standard_normal((users, 3))
     _, gV, gA = ref.lore_objective(V, A, d, 2)
@@ -191,7 +218,7 @@ db.executemany("INSERT INTO choices VALUES (?, ?, ?, ?)", sets)
 for pairs, rows in (("given", given), ("implied", implied)):
     db.execute("DELETE FROM pairs")
     db.executemany("INSERT INTO pairs VALUES (?, ?, ?)", [(u, a.tobytes(), b.tobytes()) for u, a, b in rows])
-    for method, options in (("pooled", {}), ("lore", {"iterations": 20, "temperature": 1})):
+    for method, options in (("pooled", {}), ("classes", {"rank": 3}), ("lore", {"iterations": 20, "temperature": 1})):
         got, want = model(method, "choices", pairs=pairs, **options)[1], model(method, **options)[1]
         close(got["objective"], want["objective"], 1e-12, f"{method}: choice sets, {pairs}, are the pairs they stand for")
         close(got["sections"]["weights"], want["sections"]["weights"], 1e-7, f"{method}: choice sets, {pairs}: weights", absolute=1e-9)

@@ -27,7 +27,7 @@ COLUMNS = {"pairs": "user_id, chosen, rejected", "choices": "user_id, choice_set
 FUNCTION = {"pairs": "learn_users", "choices": "learn_users_choices"}
 ADAPT = {"pairs": "adapt_user(chosen, rejected, {})", "choices": "adapt_user_choices(choice_set, features, feedback, {})"}
 METHODS = [m for m, in db.execute("SELECT method FROM persona_methods() WHERE function = 'learn_users'")]
-FAST = {"lore": {"iterations": 30}, "maml": {"iterations": 10}, "svd": {"iterations": 20}, "prior": {"iterations": 2}}
+FAST = {"lore": {"iterations": 30}, "classes": {"iterations": 20, "rank": 3}, "maml": {"iterations": 10}, "svd": {"iterations": 20}, "prior": {"iterations": 2}}
 
 
 def tables(db, pairs, choices):
