@@ -220,10 +220,8 @@ def maml_user(d, basis, theta, iterations, rate):
 # ---- latent classes ----
 
 def classes_objective(V, d, lam, temperature):
-    """V [dim, rank], d scaled; the tempered mixture likelihood and the penalties, a pair, with the gradient."""
-    n, rank = sum(len(x) for x in d), V.shape[1]
-    mean = V.mean(1, keepdims=True)
-    value, g = (lam * ((V - mean)**2).sum() + rank * (mean**2).sum()) / 2, lam * (V - mean) + mean
+    """V [dim, rank], d scaled; the tempered mixture likelihood and the penalty, a pair, with the gradient."""
+    n, value, g = sum(len(x) for x in d), lam / 2 * (V**2).sum(), lam * V
     for x in d:
         s = x @ V
         l = -np.logaddexp(0, -s).sum(0) / temperature

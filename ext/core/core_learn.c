@@ -76,10 +76,10 @@ static const PllmMethodOption known[] = {
     {"gamma", MAML, FORMS, "a number from -1e6 to 1e6: softness of that; 0 or less: hard", "0.5"},
     {"feature_scale", MAML, FORMS, "a number from 1e-9 to 1e9: times features of root mean square 1", "1"},
     {"iterations", PRIOR, FORMS, "a whole number from 0 to 1000000: rounds of sampling", "3"},
-    {"lambda", CLASSES, FORMS, "a number from 1e-6 to 1e9: the L2 penalty on how far classes are from their mean", "64"},
+    {"lambda", CLASSES, FORMS, "a number from 1e-6 to 1e9: the L2 penalty", "256"},
     {"rank", CLASSES, FORMS, "a whole number from 1 to 64: classes", "20"},
     {"iterations", CLASSES, FORMS, "a whole number from 0 to 1000000: at most so many steps", "100"},
-    {"temperature", CLASSES, FORMS, "a number from 1e-6 to 1e6: above 1 users are shared by classes", "2"},
+    {"temperature", CLASSES, FORMS, "a number from 1e-6 to 1e6: 1 is the likelihood; above it users are shared by classes", "1"},
     {"seed", CLASSES, FORMS, "a whole number from 0 to 4294967295: of the random start", "0"},
     {"seed", PRIOR, FORMS, "a whole number from 0 to 4294967295: of the sampler", "0"},
 };

@@ -5,10 +5,9 @@
 ** (chosen - rejected), scale bringing features, centred by pair, to a root mean square of 1, and the log likelihood
 ** of a user's pairs  l_uk = sum_j log sigma(v_k . d_j),  minimise over all v_k
 **
-**     1/P ( - T sum_u log ( 1/rank sum_k exp(l_uk / T) )  +  lambda/2 sum_k |v_k - m|^2  +  rank/2 |m|^2 ),
+**     1/P ( - T sum_u log ( 1/rank sum_k exp(l_uk / T) )  +  lambda/2 sum_k |v_k|^2 ),
 **
-** m the mean of the v_k, P the number of pairs, T the temperature: at 1 the likelihood of the mixture, above it users
-** are shared by classes, which keeps a class from settling on a few users.  By L-BFGS, v starting from .3 N(0,1)
+** P the number of pairs, T the temperature: at 1 the likelihood of the mixture, above it users are shared by classes.  By L-BFGS, v starting from .3 N(0,1)
 ** (pllm_learn_normals, stream 0, number b rank + k); the criterion is the gradient's norm.
 **
 ** A new user's weights are sum_k softmax(l_k / t)_k v_k, the posterior mean at t = 1; old feedback counts by its age.
@@ -141,18 +140,11 @@ static PllmStatus value(void *arg, const double *x, double *value, double *gradi
   if (status == PLLM_OK) status = pllm_pool_collect(pool, c->g, k, gradient, c->run, err);
   if (status != PLLM_OK) return status;
   for (size_t u = 0; u < users; u++) sum += c->loss[u];
-  for (size_t b = 0; b < pool->dim; b++) {
-    const double *v = x + b * k;
-    double mean = 0;
-    for (size_t j = 0; j < k; j++) mean += v[j] / (double)k;
-    penalty += (double)k * mean * mean;
-    for (size_t j = 0; j < k; j++) {
-      double off = v[j] - mean;
-      penalty += lambda * off * off;
-      gradient[b * k + j] = (gradient[b * k + j] + lambda * off + mean) / count;
-    }
+  for (size_t i = 0; i < pool->dim * k; i++) {
+    penalty += x[i] * x[i];
+    gradient[i] = (gradient[i] + lambda * x[i]) / count;
   }
-  *value = (sum + 0.5 * penalty) / count;
+  *value = (sum + 0.5 * lambda * penalty) / count;
   return PLLM_OK;
 }
 

@@ -3,7 +3,7 @@
   tests/bench/bench.py [job ...] [--size full|smoke] [--rounds N] [--threads N] [--kinds ours,limit,...]
                        [--growth] [--doc FILE] [--tap] [--show]
 
-Jobs are the folders j1_votes ... j8_users beside this file (j1 is enough); without any, all run.  Results go to
+Jobs are the folders j1_votes ... j9_learn beside this file (j1 is enough); without any, all run.  Results go to
 build/bench/results.db and, as Markdown, to standard output and --doc.  --tap checks answers only, prints TAP and no time.
 `make bench` builds and installs what this needs.
 """

@@ -6,7 +6,7 @@ around some of them (bounds, two terms for one exponential) is its own affair.
 """
 import numpy as np
 
-PARTICLES, BLOCKS, BLOCK, ENOUGH, SET_STEPS, LAST_STEPS, BURN_IN = 8192, 2, 64, 32, 8, 30, 10
+PARTICLES, BLOCKS, BLOCK, ENOUGH, SET_STEPS, LAST_STEPS, BURN_IN, SHOW_EVERY = 8192, 2, 64, 32, 8, 30, 10, 4
 DROP, LOG_TINY, LOG_2, SHARPNESSES = 14.0, -690.0, np.log(2), 10
 PRIOR_ALPHA = (.01, .03, .1, .3, 1, 1, 3, 3)
 SHARPNESS_POWER = .25  # prior weight of sharpness b: b to this power
@@ -23,20 +23,45 @@ def standardise(x):
     return x / np.sqrt((x ** 2).mean((1, 2, 3), keepdims=True))
 
 
-def prior(dim, rng):
-    bases = -(-PARTICLES // dim)
-    while bases * dim % 64:
+class Law:
+    """The prior: alphas and their shares, the log probabilities of sharpness (but for a constant), dim times the mean.
+
+    watch(users, log_w, u, best, worst) sees the lanes at every fourth of the steps that are averaged, settled(user, share, w, alpha,
+    level) the weighted particles of a user whose lanes never moved.
+    """
+
+    def __init__(self, dim, alphas=PRIOR_ALPHA, shares=None, log_sharp=None, tilt=None, watch=None, settled=None):
+        self.dim, self.alphas = dim, alphas
+        self.shares = np.full(len(alphas), 1 / len(alphas)) if shares is None else shares
+        self.log_sharp = SHARPNESS_POWER * LOG_2 * np.arange(SHARPNESSES) if log_sharp is None else log_sharp
+        self.tilted, self.tilt = tilt is not None, np.ones(dim) if tilt is None else tilt
+        self.watching, self.watch, self.settling, self.settled = watch, None, settled, None
+
+    def of(self, first):
+        """The same for a block of users that starts with number `first`."""
+        if self.watching:
+            self.watch = lambda users, *rest: self.watching(first + users, *rest)
+            self.settled = lambda user, *rest: self.settling(first + user, *rest)
+        return self
+
+
+def prior(law, rng):
+    dim, turns = law.dim, 1 if law.tilted else law.dim
+    bases = -(-PARTICLES // turns)
+    while bases * turns % 64:
         bases += 1
     weights, alphas = [], []
-    for g, alpha in enumerate(PRIOR_ALPHA):
-        n = bases * (g + 1) // len(PRIOR_ALPHA) - bases * g // len(PRIOR_ALPHA)
-        logs = np.log(rng.gamma(1 + alpha, size=(n, dim))) + np.log(rng.uniform(size=(n, dim))) / alpha
+    ends = np.rint(bases * np.cumsum(law.shares)).astype(int)
+    for n, alpha in zip(np.diff(ends, prepend=0), law.alphas):
+        a = alpha * law.tilt
+        logs = np.log(rng.gamma(1 + a, size=(n, dim))) + np.log(rng.uniform(size=(n, dim))) / a
         w = np.exp(logs - logs.max(1, keepdims=True))
         w /= w.sum(1, keepdims=True)
-        weights.append(np.stack([np.roll(w, r, 1) for r in range(dim)], 1).reshape(-1, dim))
-        alphas.append(np.full(n * dim, float(alpha)))
-    share = np.cumsum(2.0 ** (SHARPNESS_POWER * np.arange(SHARPNESSES)))
-    u = (np.arange(bases * dim) * .6180339887498949) % 1 * share[-1]
+        # all rotations, which favour nobody, unless the prior does
+        weights.append(np.stack([np.roll(w, r, 1) for r in range(turns)], 1).reshape(-1, dim))
+        alphas.append(np.full(n * turns, float(alpha)))
+    share = np.cumsum(np.exp(law.log_sharp))
+    u = (np.arange(bases * turns) * .6180339887498949) % 1 * share[-1]
     return np.concatenate(weights), np.concatenate(alphas), np.searchsorted(share, u, side="right").astype(float)
 
 
@@ -95,12 +120,12 @@ class Lanes:
     def flat(self, user):
         return [a[user].reshape((LANES,) + a.shape[3:]) for a in (self.w, self.alpha, self.level, self.ll)]
 
-    def move(self, users, x, best, worst, steps, burn_in, rng):
+    def move(self, users, x, best, worst, steps, burn_in, rng, law):
         """Metropolis steps on the sets given; returns the sum of the weights after burn-in."""
         w, log_w, alpha, level, ll = (a[users] for a in (self.w, self.log_w, self.alpha, self.level, self.ll))
         n, sets, rows, dim = x.shape
         u = utilities(w[:, None], x[:, :, None])  # [users][sets][blocks][lanes][rows]
-        total, i = np.zeros((n, dim)), np.arange(n)
+        total, i, log_sharp, tilt = np.zeros((n, dim)), np.arange(n), law.log_sharp, law.tilt
         for step in range(steps):
             for block in range(BLOCKS):
                 other = block ^ 1
@@ -145,7 +170,8 @@ class Lanes:
                     Counter.log += sums.size
                     ratio = (next_log - log_w[:, block]).sum(2)
                     next_u = utilities(next_w[:, None], x)
-                change = alpha[:, block] * ratio + np.where(inside, SHARPNESS_POWER * LOG_2 * turn, -np.inf)
+                change = (((tilt * (next_log - log_w[:, block])).sum(2) if law.tilted else ratio) * alpha[:, block]
+                          + np.where(inside, log_sharp[np.clip(next_level, 0, SHARPNESSES - 1).astype(int)] - log_sharp[level[:, block].astype(int)], -np.inf))
                 next_ll = likelihood(next_u, best, worst, np.broadcast_to(next_level[:, None], next_u.shape[:-1])).sum(1)
                 yes = np.log(rng.uniform(size=(n, BLOCK))) < next_ll - ll[:, block] + change
                 w[:, block] = np.where(yes[..., None], next_w, w[:, block])
@@ -155,11 +181,13 @@ class Lanes:
                 level[:, block] = np.where(yes, next_level, level[:, block])
             if step >= burn_in:
                 total += w.sum((1, 2))
+                if law.watch and (step - burn_in) % SHOW_EVERY == 0:
+                    law.watch(users, log_w, u, best, worst)
         self.w[users], self.log_w[users], self.ll[users], self.level[users] = w, log_w, ll, level
         return total
 
 
-def block(x, best, worst, cloud, rng):
+def block(x, best, worst, cloud, rng, law):
     users, sets, _, dim = x.shape
     lanes, moved = Lanes(users, dim), np.zeros(users, bool)
     clouds = [[*cloud, np.zeros(len(cloud[1]))] for _ in range(users)]
@@ -177,6 +205,8 @@ def block(x, best, worst, cloud, rng):
                 due.append(u)
             elif last:
                 mean[u] = share @ c[0]
+                if law.settled:
+                    law.settled(u, share, *c[:3])
         old = np.flatnonzero(moved)
         if len(old):
             seen = utilities(lanes.w[old], x[old, s][:, None])
@@ -189,17 +219,17 @@ def block(x, best, worst, cloud, rng):
                     due.append(u)
         moved[due] = True
         if due and not last:
-            lanes.move(np.array(due), x[due, :s + 1], best[due, :s + 1], worst[due, :s + 1], SET_STEPS, SET_STEPS, rng)
+            lanes.move(np.array(due), x[due, :s + 1], best[due, :s + 1], worst[due, :s + 1], SET_STEPS, SET_STEPS, rng, law)
     last = np.flatnonzero(moved)
     if len(last):
-        mean[last] = lanes.move(last, x[last], best[last], worst[last], LAST_STEPS, BURN_IN, rng)
+        mean[last] = lanes.move(last, x[last], best[last], worst[last], LAST_STEPS, BURN_IN, rng, law)
     return mean / mean.sum(1, keepdims=True)
 
 
-def posterior(features, best, worst, seed=0, users=64):
+def posterior(features, best, worst, seed=0, users=64, law=None):
     """Posterior means [users][dim] of choice sets [users][sets][rows][dim] with marks [users][sets]."""
-    rng = np.random.RandomState(seed)
+    rng, law = np.random.RandomState(seed), law or Law(features.shape[3])
     Counter.exp = Counter.log = 0
-    x, cloud = standardise(features), prior(features.shape[3], rng)
-    return np.concatenate([block(x[a:a + users], best[a:a + users], worst[a:a + users], cloud, rng)
+    x, cloud = standardise(features), prior(law, rng)
+    return np.concatenate([block(x[a:a + users], best[a:a + users], worst[a:a + users], cloud, rng, law.of(a))
                            for a in range(0, len(x), users)])
