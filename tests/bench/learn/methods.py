@@ -47,7 +47,7 @@ SCORES = {
     "posterior, learned prior": [({"method": "prior"}, {})],
     "posterior, default prior": [(None, {})],
     "classes": each({"method": "classes", **IMPLIED}, IMPLIED, *(({"rank": r, "lambda": l, "temperature": t}, {}) for r, l, t in (
-        (20, 4, 1), (20, .5, 1), (40, 4, 1), (40, .5, 1), (64, .5, 1), (64, .1, 1), (20, .5, 2), (64, .5, 2)))),
+        (20, 64, 1), (20, 16, 1), (20, 4, 1), (20, 1, 1), (20, .25, 1), (10, 4, 1), (30, 4, 1), (20, 4, 2)))),
     "neighbors": grid({"method": "neighbors", **IMPLIED}, IMPLIED, **{"lambda": (.01, .1, 1, 10), "new_temperature": (.01, .03)}),
     "svd": each({"method": "svd", **IMPLIED}, IMPLIED, *(({"rank": r, "penalty": p}, {"rate": g}) for r, p, g in (
         (5, .01, .01), (10, .01, .01), (10, .002, .01), (10, .01, .1), (10, .002, .1), (10, .0005, .1), (5, .002, .1), (10, .002, 1)))),

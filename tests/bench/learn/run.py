@@ -26,11 +26,12 @@ import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [os.path.join(HERE, "..", ".."), HERE]
-from tap import alpaca8, connect
+from tap import BUILD, alpaca8, connect
 import numpy as np
 from methods import BUDGET, PAIRS, PRIORS, SCORES
 
 CHOSEN = os.path.join(HERE, "chosen.json")
+MEASURED = os.path.join(BUILD, "learn_tuning.json")  # what tuning has measured so far: an interrupted run goes on
 RESULTS = os.path.join(HERE, "results.md")
 TUNE_FIRST, TUNE_SEEDS = 900, 2
 MEASURES = ("pair accuracy", "top-1", "captured share")
@@ -163,24 +164,28 @@ def best(league, method):
 def tune(db, arg):
     db.execute("UPDATE prompts SET split = 'judged' WHERE split = 'train' AND prompt_id % 5 = 0")
     rewards, embeddings = cube(db, "judged", "rewards"), cube(db, "judged", "embedding")
-    seen, unseen = 400, 300
+    unseen, done = 300, json.load(open(MEASURED)) if os.path.exists(MEASURED) else {}
     chosen, lines = {}, [
         command("tune", arg) + f"{BUDGET} configurations for every method that has something to tune, the defaults first, on {TUNE_SEEDS} populations",
-        f"(seeds {TUNE_FIRST}, ...; {seen} seen users, {unseen} unseen) that no other table judges; histories from four fifths of the train prompts, judged on",
+        f"(seeds {TUNE_FIRST}, ...; {unseen} unseen users) that no other table judges; histories from four fifths of the train prompts, judged on",
         f"the {len(rewards)} left over. Chosen by mean pair accuracy (± the standard error of its difference to the defaults); in brackets the captured share."]
-    for league, methods, alpha, turns, shots, features in (("pairs", PAIRS, .1, 47, 9, embeddings), ("scores", SCORES, .1, 20, 9, rewards)):
+    for league, methods, seen, alpha, turns, shots, features in (("pairs", PAIRS, 400, .1, 47, 9, embeddings), ("scores", SCORES, 150, .1, 20, 9, rewards)):
         choices, results = league == "scores", {}
         for seed in range(TUNE_FIRST, TUNE_FIRST + TUNE_SEEDS):
             histories(db, "seen", 1000 + seed, seen, alpha, turns, choices)
             judge = Judge(histories(db, "unseen", 2000 + seed, unseen, alpha, shots, choices), rewards)
             for name, configurations in methods.items():
                 for i, (learn, options) in enumerate(configurations if len(configurations) > 1 else []):
-                    start = time.time()
-                    measures = judge.weights(adapt(db, choices, learn, options, alpha), features)
+                    start, key = time.time(), json.dumps([league, seen, seed, name, learn, options], sort_keys=True)
+                    if key not in done:
+                        done[key] = judge.weights(adapt(db, choices, learn, options, alpha), features)
+                        json.dump(done, open(MEASURED, "w"))
+                    measures = done[key]
                     results.setdefault(name, {}).setdefault(i, []).append(measures)
                     print(f"  {league} {seed} {name} {configuration(learn, options, ({}, {}))}: {measures[0]:.4f} {measures[2]:.4f} {time.time() - start:.1f} s", file=sys.stderr, flush=True)
         chosen[league] = {name: int(np.argmax([np.mean([m[0] for m in r[i]]) for i in range(BUDGET)])) for name, r in results.items()}
-        lines += ["", "**Preferences only, pairs of embeddings:**" if league == "pairs" else f"**Reward scores, {turns} choice sets a seen user, {shots} an unseen one:**", "",
+        lines += ["", f"**Preferences only, pairs of embeddings, {seen} seen users:**" if league == "pairs" else
+                  f"**Reward scores, {turns} choice sets for each of {seen} seen users, {shots} for an unseen one:**", "",
                   "| method | configuration | pair accuracy | captured share |", "|---|---|---|---|"]
         for name, r in results.items():
             for i in range(BUDGET):
@@ -188,7 +193,7 @@ def tune(db, arg):
                 mark = "**" if i == chosen[league][name] else ""
                 lines.append(f"| {name if i == 0 else ''} | {mark}{configuration(*methods[name][i], methods[name][0])}{mark} | {mark}{values[:, 0].mean():.4f}{mark}"
                              + (f" ({(values - base)[:, 0].mean():+.4f} ± {error(values - base)[0]:.4f})" if i else "") + f" | {values[:, 2].mean():.4f} |")
-    json.dump(chosen, open(CHOSEN, "w"), indent=1)
+        json.dump(chosen, open(CHOSEN, "w"), indent=1)
     write("Tuning with an equal budget", lines, arg.write)
     db.execute("UPDATE prompts SET split = 'train' WHERE split = 'judged'")
 
