@@ -137,6 +137,27 @@ fails(db, "SELECT * FROM persona_adapt('pairs', ?)", "persona_adapt: argument 2 
 windows = db.execute("SELECT adapt_user(chosen, rejected, ?) OVER (PARTITION BY user_id ORDER BY chosen ROWS 1 PRECEDING) FROM pairs", (blob,)).fetchall()
 ok(len(windows) == len(pairs) and all(w for w, in windows), "a model in a window")
 
+# ---- L1: only feedback counts, neither who gave it nor what is truly in their minds ----
+db.execute("CREATE TABLE people(user_id INTEGER PRIMARY KEY, weights BLOB)")
+db.executemany("INSERT INTO people VALUES (?, ?)", [(u, rng.dirichlet([.3] * DIM).tobytes()) for u in range(USERS)])
+db.execute("UPDATE people SET weights = (SELECT weights FROM people p WHERE p.user_id = (people.user_id + 5) % 12)")
+for (table, method), blob in models.items():
+    ok(learn(table, method, "JOIN people USING (user_id)") == blob, f"L1 {table}, {method}: true weights beside the feedback, in another order, change no byte")
+    own = db.execute(f"SELECT weights FROM persona_adapt('{table}', ?) WHERE user_id = 4", (blob,)).fetchone()
+    db.execute(f"CREATE TEMP VIEW strangers AS SELECT user_id + 9000000000 AS {COLUMNS[table]} FROM {table}")
+    eq(db.execute("SELECT weights FROM persona_adapt('strangers', ?) WHERE user_id = 9000000004", (blob,)).fetchone(), own, f"L1 {table}, {method}: who is unknown to the model is judged by feedback alone")
+    eq(db.execute("SELECT count(*) FROM persona_adapt('strangers', ?) WHERE user_id < 9000000000", (blob,)).fetchone(), (0,), f"L1 {table}, {method}: who has said nothing has no row")
+    db.execute("DROP VIEW strangers")
+student, = db.execute("SELECT distill_rewards(chosen, persona_vector(rejected), user_id) FROM pairs").fetchone()
+told, = db.execute("SELECT adapt_user(chosen, rejected, '{\"return\":\"model\"}') FROM pairs WHERE user_id = 1").fetchone()
+for name, blob in (("student", student), ("posterior", told)):
+    for function in ("SELECT adapt_user(chosen, rejected, ?) FROM pairs", "SELECT * FROM persona_adapt('pairs', ?)"):
+        try:
+            found = f"no error: {db.execute(function, (blob,)).fetchall()}"
+        except sqlite3.OperationalError as e:
+            found = str(e)
+        ok(f"kind {name}" in found, f"a model of kind {name} is no start for adaptation: {found}", found)
+
 # ---- merge_models (M3) ----
 db.execute("CREATE TABLE parts(part, model)")
 for name, where in (("even", "user_id % 2 = 0"), ("odd", "user_id % 2 = 1 AND user_id < 9"), ("rest", "user_id % 2 = 1 AND user_id >= 9")):

@@ -49,8 +49,9 @@ SCORES = {
     "classes": each({"method": "classes", **IMPLIED}, IMPLIED, *(({"rank": r, "lambda": l, "temperature": t}, {}) for r, l, t in (
         (20, 64, 1), (20, 16, 1), (20, 4, 1), (20, 1, 1), (20, .25, 1), (10, 4, 1), (30, 4, 1), (20, 4, 2)))),
     "neighbors": grid({"method": "neighbors", **IMPLIED}, IMPLIED, **{"lambda": (.01, .1, 1, 10), "new_temperature": (.01, .03)}),
-    "svd": each({"method": "svd", **IMPLIED}, IMPLIED, *(({"rank": r, "penalty": p}, {"rate": g}) for r, p, g in (
-        (5, .01, .01), (10, .01, .01), (10, .002, .01), (10, .01, .1), (10, .002, .1), (10, .0005, .1), (5, .002, .1), (10, .002, 1)))),
+    "svd": each({"method": "svd", **IMPLIED}, IMPLIED, *(({"rank": r, "penalty": p}, {"rate": g, **more}) for r, p, g, more in (
+        (5, .01, .01, {}), (10, .01, .01, {}), (10, .002, .01, {}), *((r, p, g, {"iterations": 500}) for r, p, g in (
+            (10, .01, .1), (10, .002, .1), (10, .0005, .1), (5, .002, .1), (10, .002, 1)))))),
     "lore": each({"method": "lore", **IMPLIED}, IMPLIED, *(({"rank": r, "temperature": t}, {}) for r, t in (
         (5, 10), (5, 1), (10, 100), (10, 10), (10, 1), (20, 100), (20, 10), (20, 1)))),
     "maml": each({"method": "maml", **IMPLIED}, IMPLIED, *(({"inner_rate": i, "rate": o, "rank": r}, {"rate": i, "iterations": s}) for i, o, r, s in (

@@ -33,7 +33,7 @@ from methods import BUDGET, PAIRS, PRIORS, SCORES
 CHOSEN = os.path.join(HERE, "chosen.json")
 MEASURED = os.path.join(BUILD, "learn_tuning.json")  # what tuning has measured so far: an interrupted run goes on
 RESULTS = os.path.join(HERE, "results.md")
-TUNE_FIRST, TUNE_SEEDS = 900, 2
+TUNE_FIRST = 900
 MEASURES = ("pair accuracy", "top-1", "captured share")
 
 
@@ -166,12 +166,13 @@ def tune(db, arg):
     rewards, embeddings = cube(db, "judged", "rewards"), cube(db, "judged", "embedding")
     unseen, done = 300, json.load(open(MEASURED)) if os.path.exists(MEASURED) else {}
     chosen, lines = {}, [
-        command("tune", arg) + f"{BUDGET} configurations for every method that has something to tune, the defaults first, on {TUNE_SEEDS} populations",
+        command("tune", arg) + f"{BUDGET} configurations for every method that has something to tune, the defaults first, on populations",
         f"(seeds {TUNE_FIRST}, ...; {unseen} unseen users) that no other table judges; histories from four fifths of the train prompts, judged on",
-        f"the {len(rewards)} left over. Chosen by mean pair accuracy (± the standard error of its difference to the defaults); in brackets the captured share."]
-    for league, methods, seen, alpha, turns, shots, features in (("pairs", PAIRS, 400, .1, 47, 9, embeddings), ("scores", SCORES, 150, .1, 20, 9, rewards)):
+        f"the {len(rewards)} left over. Chosen by mean pair accuracy, in bold; in brackets its difference to the defaults (± standard error)."]
+    for league, methods, populations, seen, alpha, turns, shots, features in (
+            ("pairs", PAIRS, 2, 400, .1, 47, 9, embeddings), ("scores", SCORES, 1, 100, .1, 8, 9, rewards)):
         choices, results = league == "scores", {}
-        for seed in range(TUNE_FIRST, TUNE_FIRST + TUNE_SEEDS):
+        for seed in range(TUNE_FIRST, TUNE_FIRST + populations):
             histories(db, "seen", 1000 + seed, seen, alpha, turns, choices)
             judge = Judge(histories(db, "unseen", 2000 + seed, unseen, alpha, shots, choices), rewards)
             for name, configurations in methods.items():
@@ -184,15 +185,15 @@ def tune(db, arg):
                     results.setdefault(name, {}).setdefault(i, []).append(measures)
                     print(f"  {league} {seed} {name} {configuration(learn, options, ({}, {}))}: {measures[0]:.4f} {measures[2]:.4f} {time.time() - start:.1f} s", file=sys.stderr, flush=True)
         chosen[league] = {name: int(np.argmax([np.mean([m[0] for m in r[i]]) for i in range(BUDGET)])) for name, r in results.items()}
-        lines += ["", f"**Preferences only, pairs of embeddings, {seen} seen users:**" if league == "pairs" else
-                  f"**Reward scores, {turns} choice sets for each of {seen} seen users, {shots} for an unseen one:**", "",
+        lines += ["", f"**Preferences only, pairs of embeddings, {seen} seen users, {populations} populations:**" if league == "pairs" else
+                  f"**Reward scores, {turns} choice sets for each of {seen} seen users, {shots} for an unseen one, {populations} population:**", "",
                   "| method | configuration | pair accuracy | captured share |", "|---|---|---|---|"]
         for name, r in results.items():
             for i in range(BUDGET):
                 values, base = np.array(r[i]), np.array(r[0])
                 mark = "**" if i == chosen[league][name] else ""
                 lines.append(f"| {name if i == 0 else ''} | {mark}{configuration(*methods[name][i], methods[name][0])}{mark} | {mark}{values[:, 0].mean():.4f}{mark}"
-                             + (f" ({(values - base)[:, 0].mean():+.4f} ± {error(values - base)[0]:.4f})" if i else "") + f" | {values[:, 2].mean():.4f} |")
+                             + (f" ({(values - base)[:, 0].mean():+.4f}" + (f" ± {error(values - base)[0]:.4f})" if populations > 1 else ")") if i else "") + f" | {values[:, 2].mean():.4f} |")
         json.dump(chosen, open(CHOSEN, "w"), indent=1)
     write("Tuning with an equal budget", lines, arg.write)
     db.execute("UPDATE prompts SET split = 'train' WHERE split = 'judged'")
