@@ -46,7 +46,8 @@ static const PllmMethodInfo methods[] = {
 
 static const PllmMethodOption known[] = {
     {"method", ALL, ALL_FORMS, 
-     "posterior | bradley_terry | sum | uniform | neighbors | lore | svd | maml | classes; null: posterior, or what goes with the model",
+     "posterior | bradley_terry | sum | uniform | neighbors | lore | svd | maml | classes; null: posterior, or what goes "
+     "with the model",
      "\"posterior\""},
     {"type", ALL, ALL_FORMS, "f64 | f32: what feature BLOBs are", "null"},
     {"dim", ALL, ALL_FORMS,

@@ -7,8 +7,9 @@
 **
 **     1/P ( - T sum_u log ( 1/rank sum_k exp(l_uk / T) )  +  lambda/2 sum_k |v_k|^2 ),
 **
-** P the number of pairs, T the temperature: at 1 the likelihood of the mixture, above it users are shared by classes.  By L-BFGS, v starting from .3 N(0,1)
-** (pllm_learn_normals, stream 0, number b rank + k); the criterion is the gradient's norm.
+** P the number of pairs, T the temperature: at 1 the likelihood of the mixture, above it users are shared by classes.
+** By L-BFGS, v starting from .3 N(0,1) (pllm_learn_normals, stream 0, number b rank + k); the criterion is the
+** gradient's norm.
 **
 ** A new user's weights are sum_k softmax(l_k / t)_k v_k, the posterior mean at t = 1; old feedback counts by its age.
 ** Unlike `neighbors`, which answers with other users' noisy profiles, a class is what many users say together.
