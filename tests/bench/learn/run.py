@@ -68,17 +68,19 @@ def histories(db, name, seed, users, alpha, turns, choices, split="train"):
     return np.array([np.frombuffer(w) for w, in db.execute("SELECT weights FROM u ORDER BY user_id")])
 
 
-def adapt(db, choices, learn, options, alpha, source="unseen"):
-    """Weights of every user of table `source`."""
+def adapt(db, choices, learn, options, alpha, models=None):
+    """Weights of every user of table unseen; models: those learned already from table seen."""
     kind = {} if choices else {"type": "f32"}
     options, model = {k: alpha if v is None else v for k, v in options.items()}, None
-    if learn:
+    models, key = {} if models is None else models, json.dumps(learn)
+    if learn and key not in models:
         columns = "user_id, choice_set, features, feedback" if choices else "user_id, chosen, rejected"
         function = "learn_users_choices" if choices else "learn_users"
-        model, = db.execute(f"SELECT {function}({columns}, ?) FROM seen", (json.dumps({**kind, **learn}),)).fetchone()
-    else:
+        models[key], = db.execute(f"SELECT {function}({columns}, ?) FROM seen", (json.dumps({**kind, **learn}),)).fetchone()
+    model = models.get(key)
+    if not learn:
         options.update(kind)
-    rows = db.execute(f"SELECT weights FROM persona_adapt('{source}', ?, ?) ORDER BY user_id", (model, json.dumps(options))).fetchall()
+    rows = db.execute("SELECT weights FROM persona_adapt('unseen', ?, ?) ORDER BY user_id", (model, json.dumps(options))).fetchall()
     return np.array([np.frombuffer(w) for w, in rows])
 
 
@@ -148,7 +150,7 @@ def write(title, lines, keep):
 
 
 def command(part, arg):
-    sizes = "" if part == "tune" else f" --seen {arg.seen} --unseen {arg.unseen} --seeds {arg.seeds} --first {arg.first}"
+    sizes = "" if part == "tune" else f" --seen {arg.seen} --unseen {arg.unseen} --seeds {arg.seeds} --first {arg.first}" + (f' --methods "{arg.methods}"' if arg.methods else "")
     return f"`tests/bench/learn/run.py {part}{sizes}`: "
 
 
@@ -237,14 +239,16 @@ def students(db, arg):
     db.create_function("beside", -1, lambda *x: b"".join(x), deterministic=True)
     everything = "beside(r.embedding, persona_vector(text_features(r.text), 'f64', 'f32'), text_embedding(r.text, 2048))"
     kinds = {"ridge on the 64-d embeddings": predicted(db, "plain", "r.embedding"),
-             "ridge on embeddings, text features and hashed n-grams": predicted(db, "simple", everything),
-             "text student (distill_text)": predicted(db, "by_text")}
+             "ridge on embeddings, text features and hashed n-grams": predicted(db, "simple", everything)}
+    if not arg.methods:
+        kinds["text student (distill_text)"] = predicted(db, "by_text")
     results = {kind: {} for kind in kinds}
+    methods = [name for name in SCORES if not arg.methods or name in arg.methods.split(";")]
     for seed in range(arg.first, arg.first + arg.seeds):
         known = histories(db, "seen", 1000 + seed, arg.seen, .1, 20, True)
         truth = histories(db, "unseen", 2000 + seed, arg.unseen, .1, 9, True)
         judge = Judge(truth, rewards)
-        weights = {name: adapt(db, True, *best("scores", name), .1) for name in SCORES}
+        weights = {name: adapt(db, True, *best("scores", name), .1) for name in methods}
         weights["(the seen users' true mean taste)"] = np.repeat(known.mean(0)[None], arg.unseen, 0)
         weights["(true weights: the student's ceiling)"] = truth
         for kind, features in kinds.items():
@@ -255,7 +259,7 @@ def students(db, arg):
              "one, of train prompts, seen with their true reward scores; alpha .1. Test prompts are seen through a student of the train split only. Every method as tuned",
              "above; in round brackets the difference to the first row, paired."]
     for kind, r in results.items():
-        lines += ["", f"**{kind}:**", "", *table(["method"], r, next(iter(SCORES)))]
+        lines += ["", f"**{kind}:**", "", *table(["method"], r, methods[0])]
     write("Reward scores of the train split allowed: a student's predictions", lines, arg.write)
 
 
@@ -264,15 +268,17 @@ def priors(db, arg):
     rewards, results = cube(db, "test", "rewards"), {}
     lines = [command("priors", arg) + "20 choice sets of each seen user, alpha .05, reward features, judged on",
              "true test scores; in round brackets the difference to the learned prior, paired."]
-    for shots in (1, 3, 5, 10):
-        results = {}
-        for seed in range(arg.first, arg.first + arg.seeds):
-            histories(db, "seen", 1000 + seed, arg.seen, .05, 20, True)
+    for seed in range(arg.first, arg.first + arg.seeds):
+        histories(db, "seen", 1000 + seed, arg.seen, .05, 20, True)
+        models = {}
+        for shots in (1, 3, 5, 10):
             judge = Judge(histories(db, "unseen", 2000 + seed, arg.unseen, .05, shots, True), rewards)
             for name, ((learn, options),) in PRIORS.items():
-                results.setdefault((str(shots), name), []).append(judge.weights(adapt(db, True, learn, options, .05), rewards))
-        found = table(["interactions", "method"], results, (str(shots), next(iter(PRIORS))))
-        lines += [""] + found if shots == 1 else found[2:]
+                results.setdefault(str(shots), {}).setdefault((str(shots), name), []).append(judge.weights(adapt(db, True, learn, options, .05, models), rewards))
+        print(f"  priors {seed} {results['5'][('5', next(iter(PRIORS)))][-1]}", file=sys.stderr, flush=True)
+    for shots, found in results.items():
+        found = table(["interactions", "method"], found, (shots, next(iter(PRIORS))))
+        lines += [""] + found if shots == "1" else found[2:]
     write("Whole choice sets, on reward scores: a learned prior", lines, arg.write)
 
 
@@ -287,6 +293,7 @@ def main():
     arg.add_argument("--unseen", type=int)
     arg.add_argument("--seeds", type=int, default=5)
     arg.add_argument("--first", type=int, default=100)
+    arg.add_argument("--methods", help="students: only these, split by semicolons; their text student is left out then")
     arg.add_argument("--write", action="store_true")
     arg = arg.parse_args()
     if not arg.data:
