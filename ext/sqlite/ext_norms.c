@@ -58,8 +58,8 @@ static PllmStatus take_row(sqlite3_stmt *stmt, const char *const *names, int n, 
   return PLLM_OK;
 }
 
-PllmStatus pllm_ext_norms(sqlite3 *db, const char *schema, const char *const *names, int n, sqlite3_stmt **kept,
-                          double *mean, double *sd, PllmError *err) {
+static PllmStatus read_norms(sqlite3 *db, const char *schema, const char *const *names, int n, sqlite3_stmt **kept,
+                             double *mean, double *sd, PllmError *err) {
   unsigned char found[PLLM_MAX_MODELS] = {0};
   PllmStatus status = PLLM_OK;
   int rc = SQLITE_OK;
@@ -67,8 +67,6 @@ PllmStatus pllm_ext_norms(sqlite3 *db, const char *schema, const char *const *na
     char *sql = sqlite3_mprintf("SELECT name, mean, sd FROM \"%w\".reward_models", schema);
     rc = sql ? sqlite3_prepare_v3(db, sql, -1, SQLITE_PREPARE_PERSISTENT, kept, NULL) : SQLITE_NOMEM;
     sqlite3_free(sql);
-  } else if (sqlite3_stmt_busy(*kept)) { /* reward_models may be a view, even of raw scores, but not of rewards */
-    return pllm_fail(err, PLLM_INVALID, "reward_models reads rewards, which are computed from reward_models");
   }
   while (rc == SQLITE_OK && status == PLLM_OK && sqlite3_step(*kept) == SQLITE_ROW)
     status = take_row(*kept, names, n, found, mean, sd, err);
@@ -87,4 +85,19 @@ PllmStatus pllm_ext_norms(sqlite3 *db, const char *schema, const char *const *na
                        "reward_models has no row for \"%.80s\"; rewards = (raw - mean) / sd needs its mean and sd",
                        names[b]);
   return PLLM_OK;
+}
+
+PllmStatus pllm_ext_norms(sqlite3 *db, const char *schema, const char *const *names, int n, sqlite3_stmt **kept,
+                          double *mean, double *sd, PllmError *err) {
+  PllmStatus status;
+  if (*kept && sqlite3_stmt_busy(*kept)) /* reward_models may be a view, even of raw scores, but not of rewards */
+    return pllm_fail(err, PLLM_INVALID, "reward_models reads rewards, which are computed from reward_models");
+  status = read_norms(db, schema, names, n, kept, mean, sd, err);
+  /* A statement over a view of the caller's table would keep that table, and so itself, alive: sqlite3_close() would
+  ** refuse.  So only one over an ordinary table is kept (for a view this call fails). */
+  if (sqlite3_table_column_metadata(db, schema, "reward_models", NULL, NULL, NULL, NULL, NULL, NULL) != SQLITE_OK) {
+    sqlite3_finalize(*kept);
+    *kept = NULL;
+  }
+  return status;
 }

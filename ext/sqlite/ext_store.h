@@ -155,7 +155,7 @@ int pllm_store_bind_text(StoreVtab *table, const char *column, sqlite3_value *va
 
 /* Make it in a schema that has none: mean 0, sd 1 for each name. */
 PllmStatus pllm_ext_norms_create(sqlite3 *db, const char *schema, const char *const *names, int n, PllmError *err);
-/* Read mean[n] and sd[n]; *kept is the statement, prepared when NULL, reset and left to the caller. */
+/* Read mean[n] and sd[n]; *kept is the statement, prepared when NULL, reset and left to the caller (NULL after a view). */
 PllmStatus pllm_ext_norms(sqlite3 *db, const char *schema, const char *const *names, int n, sqlite3_stmt **kept,
                           double *mean, double *sd, PllmError *err);
 
