@@ -48,6 +48,8 @@ static PllmStatus check_path(const PllmWriter *w, PllmError *err) {
   if (lstat(w->path, &info) != 0) return PLLM_OK;
   if (S_ISDIR(info.st_mode))
     return pllm_fail(err, PLLM_IO, "%.200s is a directory; the path of a file is required", w->path);
+  if (!S_ISREG(info.st_mode) && !S_ISLNK(info.st_mode)) /* renaming over /dev/null would replace it */
+    return pllm_fail(err, PLLM_IO, "%.200s is a device or a pipe; the path of a file is required", w->path);
   return w->overwrite ? PLLM_OK : exists(w->path, err);
 }
 
