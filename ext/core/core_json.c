@@ -8,7 +8,6 @@
 #include "core_int.h"
 
 #include <cjson/cJSON.h>
-#include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -214,9 +213,6 @@ static PllmStatus store_number(const PllmOption *o, const cJSON *value, PllmErro
     pllm_number_text(o->min, low);
     pllm_number_text(o->max, high);
     pllm_number_text(x, found);
-    if (o->max >= DBL_MAX)
-      return pllm_fail(err, PLLM_INVALID, "option \"%s\" is %s; a %snumber of at least %s is required", o->name,
-                       found, whole ? "whole " : "", low);
     return pllm_fail(err, PLLM_INVALID, "option \"%s\" is %s; a %snumber from %s to %s is required", o->name, found,
                      whole ? "whole " : "", low, high);
   }

@@ -335,7 +335,7 @@ PllmStatus pllm_ext_split_find(const PllmExtScores *scores, const char *split, i
     return PLLM_OK;
   }
   if (!part->splits)
-    return pllm_fail(err, PLLM_INVALID, "no split \"%.60s\": the prompts table \"%.60s\" of \"%.60s\" does not exist",
+    return pllm_fail(err, PLLM_INVALID, "no split \"%.60s\": the prompts table %.60s of \"%.60s\" does not exist",
                      split, part->prompts_name ? part->prompts_name : "", part->table.name);
   if (view->n_splits == 0)
     return pllm_fail(err, PLLM_INVALID, "no split \"%.60s\": no prompt of \"%.60s\" is in a split", split,

@@ -129,7 +129,7 @@ PllmStatus pllm_ext_scores_prompt_embeddings(PllmExtScores *scores, size_t *dim,
   char *sql;
   PllmStatus status;
   if (!part->splits)
-    return pllm_fail(err, PLLM_INVALID, "the prompts table \"%.60s\" of \"%.60s\" does not exist",
+    return pllm_fail(err, PLLM_INVALID, "the prompts table %.60s of \"%.60s\" does not exist",
                      part->prompts_name ? part->prompts_name : "", part->table.name);
   if (!e->loaded) {
     sql = part->prompts_shadow
