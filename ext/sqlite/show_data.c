@@ -37,14 +37,17 @@ static PllmStatus missing(const PllmFigureData *data, const char *column, PllmEr
                    required_columns(data, list, sizeof list));
 }
 
-/* The k-th of the figure's columns, NULL where it has none: series, label, value, numbers, optional. */
+/* The k-th of the figure's columns, NULL where it has none: series, label, value, numbers, optional (intervals and the
+** published values). */
 static const char *known_column(const PllmFigureData *data, size_t k) {
   const PllmFigure *f = data->figure;
   if (k == 0) return f->series;
   if (k == 1) return f->label;
   if (k == 2) return data->value_name;
   k -= 3;
-  return k < PLLM_FIGURE_NUMBERS ? f->numbers[k] : f->optional[k - PLLM_FIGURE_NUMBERS].name;
+  if (k < PLLM_FIGURE_NUMBERS) return f->numbers[k];
+  if (sqlite3_stricmp(data->value_name, f->value) != 0) return NULL; /* the rest goes with the figure's own value */
+  return f->optional[k - PLLM_FIGURE_NUMBERS].name;
 }
 
 /* Find the figure's columns among the source's. */

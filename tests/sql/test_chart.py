@@ -130,6 +130,9 @@ eq((s["title"]["text"], s["width"]), ("What <b>I</b> \"did\"", 300), "title and 
 eq(spec("leaderboard", width=0)["width"], "container", "width 0 fills what it stands in")
 eq(spec("leaderboard")["description"],
    "Methods compared. Bars: score. 2 values; highest: a, 0.75; lowest: b, 0.5.", "the chart in words")
+db.execute("CREATE TABLE scored AS SELECT 'm' AS method, 0.5 AS score, 0.4 AS low, 0.6 AS high, 0.1 AS cost")
+eq([sorted(row) for row in (values("leaderboard", table="scored")[0], values("leaderboard", table="scored", value="cost")[0])],
+   [["high", "low", "method", "score"], ["cost", "method"]], "intervals go with the chart's own value only")
 eq(spec("fewshot", value="top1")["description"],
    "What a few interactions teach. Shown: top1 by interactions. 2 values; highest: a, interactions 3, 0.5; lowest: a, "
    "interactions 1, 0.25.", "other values in words")
