@@ -2,13 +2,20 @@
 # report.sh [database]: write build/report.html, what `make report` runs.
 #
 # With a database it only reads it: results are made in temporary tables.  Where it has no table `users`, a thousand users
-# are declared for the report alone.  Without a database the demo data is loaded, with three populations side by side.
+# are declared for the report alone; where it has no split `test`, votes are drawn of its split with most prompts.
+# Without a database the demo data is loaded, with three populations side by side.
 set -eu
 cd "$(dirname "$0")/../.."
 : "${BUILD:=build}"
 database=${1:-}
 options="'overwrite', json('true')"
 [ ! -f "$BUILD/report/vega.js" ] || options="$options, 'library', '$BUILD/report/vega.js'"
+
+if [ -n "$database" ]; then
+  split=$(sqlite3 -readonly "$database" ".load $BUILD/personalllm" "SELECT split FROM prompts WHERE split IS NOT NULL
+            GROUP BY split ORDER BY split = 'test' DESC, count(*) DESC LIMIT 1" 2>/dev/null || true)
+  [ -z "$split" ] || [ "$split" = test ] || options="$options, 'split', '$(printf %s "$split" | sed "s/'/''/g")'"
+fi
 
 {
   echo ".bail off"
@@ -31,5 +38,5 @@ SQL
     [ ! -f "sql/$query.sql" ] || echo ".read sql/$query.sql"
   done
   echo ".output"
-  echo "SELECT printf('%s: %d figures', '$BUILD/report.html', persona_report('$BUILD/report.html', json_object($options)));"
+  echo "SELECT printf('%s: %d figure(s)', '$BUILD/report.html', persona_report('$BUILD/report.html', json_object($options)));"
 } | if [ -z "$database" ]; then sqlite3 :memory:; else sqlite3 -readonly "$database"; fi

@@ -23,10 +23,8 @@ static void heading(PllmReport *report, const char *id, const char *title) {
 static int lives_without(PllmReport *report, const char *what, const PllmError *err) {
   if (err->status != PLLM_INVALID) return 0;
   sqlite3_str_appendall(report->absent, "<li>");
-  if (what) {
-    pllm_ext_html(report->absent, what);
-    sqlite3_str_appendall(report->absent, ": ");
-  }
+  pllm_ext_html(report->absent, what);
+  sqlite3_str_appendall(report->absent, ": ");
   pllm_ext_html(report->absent, err->text);
   sqlite3_str_appendall(report->absent, "</li>\n");
   report->n_absent++;
@@ -174,7 +172,7 @@ PllmStatus pllm_ext_report_figures(PllmReport *report, PllmError *err) {
       status = put_figure(report, &data, err);
       pllm_ext_figure_free(&data);
       if (status != PLLM_OK) return status;
-    } else if (!lives_without(report, NULL, err)) {
+    } else if (!lives_without(report, f->title, err)) {
       return status;
     }
   }
