@@ -144,7 +144,8 @@ static PllmStatus pack(const Job *job, float *tiles, double *bound, PllmError *e
       tiles[(u / PLLM_VOTE_TILE * models + b) * PLLM_VOTE_TILE + u % PLLM_VOTE_TILE] =
           fabs(w[b]) <= FLT_MAX ? (float)w[b] : 0;
     }
-    if (!(sum <= DBL_MAX)) return pllm_fail(err, PLLM_INVALID, "the weights of user row %zu add up beyond the range of numbers", u);
+    if (!(sum <= DBL_MAX))
+      return pllm_fail(err, PLLM_INVALID, "the weights of user row %zu add up beyond the range of numbers", u);
     if (sum > bound[u / USER_BLOCK]) bound[u / USER_BLOCK] = sum;
   }
   return PLLM_OK;
