@@ -145,7 +145,7 @@ static PllmStatus pack(const Job *job, float *tiles, double *bound, PllmError *e
           fabs(w[b]) <= FLT_MAX ? (float)w[b] : 0;
     }
     if (!(sum <= DBL_MAX))
-      return pllm_fail(err, PLLM_INVALID, "the weights of user row %zu add up beyond the range of numbers", u);
+      return pllm_fail(err, PLLM_INVALID, "the weights of user row %zu are not finite, or add up beyond the range of numbers", u);
     if (sum > bound[u / USER_BLOCK]) bound[u / USER_BLOCK] = sum;
   }
   return PLLM_OK;
