@@ -76,6 +76,8 @@ NOT_SHOWN = {
         "the settings of its prior",
         "half a learned prior",
         "a text student of %g random and %g hashed features has no %zu weights",
+        "a student of %zu reward models; 1 to %d are required",
+        "it has %zu classes; 1 to %d are possible",
         "argument 1 (model): a model of kind %s has no weights",
         "the features are out of all proportion to those the model was learned from",
     ],
@@ -100,7 +102,9 @@ NOT_SHOWN = {
         "pllm_parallel: no mutex",
         "pllm_parallel: no condition",
         "pllm_users_read: no such user or turn",
-        "pllm_users_philox_batch: no philox user or turn",
+        "no philox user or turn",
+        "no philox user",
+        "pllm_users_ahead_next: no such user",
     ],
 }
 
