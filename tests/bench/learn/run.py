@@ -224,9 +224,10 @@ def pairs(db, arg):
     write("Preferences only, on the 64-dimensional embeddings", lines, arg.write)
 
 
-def predicted(db, name, features=None):
-    """What a student of the train split predicts for the test prompts, [prompts][8][rewards]; features None: one of text."""
-    learn = f"distill_rewards({features}, r.rewards, r.prompt_id, '{{\"type\":\"f32\"}}')" if features else "distill_text(p.text, r.text, r.rewards, r.prompt_id)"
+def predicted(db, name, features=None, options="{}"):
+    """What a student of the train split predicts for the test prompts, [prompts][8][rewards]; features None: one of text, with
+    those options."""
+    learn = f"distill_rewards({features}, r.rewards, r.prompt_id, '{{\"type\":\"f32\"}}')" if features else f"distill_text(p.text, r.text, r.rewards, r.prompt_id, '{options}')"
     db.execute(f"CREATE TEMP TABLE {name} AS SELECT {learn} AS model FROM prompts p JOIN responses r USING (prompt_id) WHERE split = 'train'")
     rows = db.execute(f"SELECT predict_rewards((SELECT model FROM {name}), {features or 'p.text, r.text'}) FROM prompts p JOIN responses r USING (prompt_id) WHERE split = 'test' ORDER BY prompt_id, position").fetchall()
     db.execute(f"DROP TABLE {name}")
@@ -240,8 +241,8 @@ def students(db, arg):
     everything = "beside(r.embedding, persona_vector(text_features(r.text), 'f64', 'f32'), text_embedding(r.text, 2048))"
     kinds = {"ridge on the 64-d embeddings": predicted(db, "plain", "r.embedding"),
              "ridge on embeddings, text features and hashed n-grams": predicted(db, "simple", everything)}
-    if not arg.methods:
-        kinds["text student (distill_text)"] = predicted(db, "by_text")
+    kinds["ridge on the form of the text (distill_text without random and hashed features)"] = predicted(db, "by_form", options='{"random": 0, "hashed": 0}')
+    kinds["text student (distill_text)"] = predicted(db, "by_text")
     results = {kind: {} for kind in kinds}
     methods = [name for name in SCORES if not arg.methods or name in arg.methods.split(";")]
     for seed in range(arg.first, arg.first + arg.seeds):
