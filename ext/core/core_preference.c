@@ -1,5 +1,5 @@
 /*
-** core_preference.c: one user's posterior as a model, and the probability of a preference under it.
+** core_preference.c: one user's posterior as a model, and as draws; core_answer.c says what follows from them.
 **
 ** The model is what the posterior follows from, never samples of it: the evidence as the estimators see it (what was
 ** shown, centred by choice set and scaled), the prior's settings or its numbers where it was learned, and the
@@ -9,11 +9,6 @@
 **   worst, weight), best and worst from 0, -1 where not said; scale, of x to the features; settings [1][3] of (1 for
 **   a Gaussian prior, alpha, sharpness, the latter 0 where not set); and for a learned prior those of kind prior as
 **   prior_mean, prior_alpha, prior_sharpness
-**
-** P(a over b) is the mean of sigma(sharpness (u_a - u_b)) over the posterior.  Under the Dirichlet prior over the
-** sampler's draws, each with all sharpnesses by their probability.  Under the Gaussian prior w ~ N(0, b^2/dim): over
-** its scales b by Laplace evidence, each posterior taken as normal with mean m and variance v of the difference,
-** where the mean of sigma is about sigma(m / sqrt(1 + pi v / 8)) (MacKay 1992).
 */
 #include "core_preference.h"
 #include "core_fit.h"
@@ -23,7 +18,7 @@
 
 #include <string.h>
 
-enum { SET_COLUMNS = 5, SCALES = 10 };
+enum { SET_COLUMNS = 5 };
 
 /* ---- as a model ---- */
 
@@ -123,60 +118,55 @@ PllmStatus pllm_posterior_check(const PllmModel *m, PllmError *err) {
 
 /* ---- as draws ---- */
 
-/* One scale of the Gaussian prior: the posterior mean and the Cholesky factor of its precision, in the fit's coordinates. */
-typedef struct Laplace {
-  double share, lambda;
-  double *w, *factor; /* [rank], [rank][rank]; owned */
-} Laplace;
-
-struct PllmPreference {
-  size_t dim;
-  double scale; /* of the features */
-  int gaussian;
-  /* Dirichlet: draws, with their shares and the probabilities of the sharpnesses.  owned */
-  double *share, *w, *sharp; /* [count], [count][dim], [count][PLLM_SHARPNESSES] */
-  double own_sharpness;      /* instead of those, where the options set it; else 0 */
-  size_t count, room;
-  int failed; /* an allocation did */
-  /* Gaussian.  owned */
-  Laplace laplace[SCALES];
-  size_t scales, rank;
-  int reduced;
-  double *basis; /* reduced: [rank][dim], orthonormal */
-};
-
 void pllm_preference_free(PllmPreference *p) {
   if (!p) return;
   pllm_free(p->share);
   pllm_free(p->w);
-  pllm_free(p->sharp);
+  pllm_free(p->terms);
+  pllm_free(p->weight);
+  pllm_free(p->sharpness);
   pllm_free(p->basis);
-  for (size_t i = 0; i < SCALES; i++) {
+  for (size_t i = 0; i < PLLM_SCALES; i++) {
     pllm_free(p->laplace[i].w);
     pllm_free(p->laplace[i].factor);
   }
   pllm_free(p);
 }
 
+/* Room for one more draw and its terms. */
+static int make_room(PllmPreference *p) {
+  size_t room = p->room ? 2 * p->room : 1024, more = p->more ? 2 * p->more : 8192;
+  void *a = p->share, *b = p->w, *c = p->terms, *d = p->weight, *e = p->sharpness;
+  if (p->count == p->room) {
+    if ((a = pllm_resize(p->share, room, sizeof *p->share))) p->share = a;
+    if ((b = pllm_resize(p->w, room * p->dim, sizeof *p->w))) p->w = b;
+    if ((c = pllm_resize(p->terms, room, sizeof *p->terms))) p->terms = c;
+    if (a && b && c) p->room = room;
+  }
+  if (p->used + PLLM_SHARPNESSES > p->more) {
+    if ((d = pllm_resize(p->weight, more, sizeof *p->weight))) p->weight = d;
+    if ((e = pllm_resize(p->sharpness, more, sizeof *p->sharpness))) p->sharpness = e;
+    if (d && e) p->more = more;
+  }
+  return a && b && c && d && e;
+}
+
 static void keep(void *arg, double share, const double *w, size_t stride, const double *sharp) {
   PllmPreference *p = arg;
-  if (p->failed) return;
-  if (p->count == p->room) {
-    size_t room = p->room ? 2 * p->room : 1024;
-    double *shares = pllm_resize(p->share, room, sizeof *shares), *ws, *sharps;
-    if (shares) p->share = shares;
-    ws = shares ? pllm_resize(p->w, room * p->dim, sizeof *ws) : NULL;
-    if (ws) p->w = ws;
-    sharps = ws ? pllm_resize(p->sharp, room * PLLM_SHARPNESSES, sizeof *sharps) : NULL;
-    if (sharps) p->sharp = sharps;
-    p->failed = !sharps;
-    if (p->failed) return;
-    p->room = room;
-  }
+  double b = p->scale;
+  if (p->failed || (p->failed = !make_room(p))) return;
   p->share[p->count] = share;
-  for (size_t b = 0; b < p->dim; b++) p->w[p->count * p->dim + b] = w[b * stride];
-  memcpy(p->sharp + p->count * PLLM_SHARPNESSES, sharp, PLLM_SHARPNESSES * sizeof *sharp);
-  p->count++;
+  for (size_t k = 0; k < p->dim; k++) p->w[p->count * p->dim + k] = w[k * stride];
+  if (p->own_sharpness > 0) {
+    p->weight[p->used] = share;
+    p->sharpness[p->used++] = p->own_sharpness * p->scale;
+  }
+  for (int k = 0; k < PLLM_SHARPNESSES && !(p->own_sharpness > 0); k++, b *= 2) {
+    if (!(sharp[k] > 1e-12)) continue;
+    p->weight[p->used] = share * sharp[k];
+    p->sharpness[p->used++] = b;
+  }
+  p->terms[p->count++] = p->used;
 }
 
 /* The evidence of a model, in memory of its own. */
@@ -217,15 +207,16 @@ static PllmStatus draw_dirichlet(PllmPreference *p, const PllmModel *m, const Pl
                         pllm_model_numbers(m, "prior_sharpness"), &shape);
   status = pllm_particles_new(m->dim, settings[1], settings[2], m->seed, learned ? &shape : NULL, &particles, err);
   if (status != PLLM_OK) return status;
+  p->own_sharpness = settings[2];
   memory = pllm_alloc_aligned(pllm_posterior_bytes(m->dim, v->rows), 1);
   mean = pllm_alloc(m->dim, sizeof *mean);
   if (memory && mean)
     pllm_posterior_mean(particles, v, memory, stop, &onlooker, mean);
   else
     status = pllm_fail_nomem(err);
-  p->own_sharpness = settings[2];
   for (size_t i = 0; i < p->count; i++) total += p->share[i];
   for (size_t i = 0; i < p->count; i++) p->share[i] /= total;
+  for (size_t i = 0; i < p->used; i++) p->weight[i] /= total;
   if (p->failed) status = pllm_fail_nomem(err);
   pllm_free_aligned(memory);
   pllm_free(mean);
@@ -252,11 +243,11 @@ static PllmStatus find_basis(PllmPreference *p, const PllmFit *fit, PllmError *e
 
 static PllmStatus fit_gaussian(PllmPreference *p, const PllmModel *m, const PllmEvidence *v, const PllmStop *stop,
                                PllmError *err) {
-  double sharpness = pllm_model_numbers(m, "settings")[2], evidence[SCALES], most = 0, sum = 0;
+  double sharpness = pllm_model_numbers(m, "settings")[2], evidence[PLLM_SCALES], most = 0, sum = 0;
   void *memory = pllm_alloc_aligned(pllm_fit_bytes(v->rows, v->dim), 1);
   PllmFit fit;
   PllmStatus status = memory ? PLLM_OK : pllm_fail_nomem(err);
-  p->scales = sharpness > 0 ? 1 : SCALES;
+  p->scales = sharpness > 0 ? 1 : PLLM_SCALES;
   if (status == PLLM_OK && v->informative) {
     pllm_fit_init(&fit, v, memory, stop);
     p->rank = fit.rank;
@@ -264,7 +255,7 @@ static PllmStatus fit_gaussian(PllmPreference *p, const PllmModel *m, const Pllm
     if (fit.reduced) status = find_basis(p, &fit, err);
   }
   for (size_t k = 0; status == PLLM_OK && k < p->scales; k++) {
-    Laplace *l = &p->laplace[k];
+    PllmLaplace *l = &p->laplace[k];
     double b = sharpness > 0 ? sharpness : 0.5;
     for (size_t i = 0; !(sharpness > 0) && i < k; i++) b *= 2;
     l->lambda = (double)v->dim / (b * b);
@@ -318,57 +309,4 @@ PllmStatus pllm_preference_new(const PllmModel *m, const PllmRun *run, PllmPrefe
   }
   *out = p;
   return PLLM_OK;
-}
-
-/* ---- probabilities ---- */
-
-/* sigma(s) - 1/2, whose sign is that of s to the bit: sums of it make P(a, b) and P(b, a) add up to 1. */
-static double lead(double s) {
-  double e = pllm_exp1(-fabs(s)), half = 0.5 * (1 - e) / (1 + e);
-  return s > 0 ? half : -half;
-}
-
-static double dirichlet_probability(const PllmPreference *p, const double *d) {
-  double sum = 0;
-  for (size_t i = 0; i < p->count; i++) {
-    const double *sharp = p->sharp + i * PLLM_SHARPNESSES;
-    double s = p->scale * pllm_utility(p->w + i * p->dim, d, p->dim), mean = 0;
-    if (p->own_sharpness > 0) mean = lead(p->own_sharpness * s);
-    for (int k = 0; k < PLLM_SHARPNESSES && !(p->own_sharpness > 0); k++, s *= 2)
-      if (sharp[k] > 1e-12) mean += sharp[k] * lead(s);
-    sum += p->share[i] * mean;
-  }
-  return 0.5 + sum;
-}
-
-static double gaussian_probability(const PllmPreference *p, const double *d, double *z) {
-  double total = 0, inside = 0, sum = 0;
-  size_t n = p->rank;
-  for (size_t b = 0; b < p->dim; b++) total += d[b] * d[b] * p->scale * p->scale;
-  for (size_t k = 0; k < n; k++) {
-    z[k] = p->scale * (p->reduced ? pllm_utility(p->basis + k * p->dim, d, p->dim) : d[k]);
-    inside += z[k] * z[k];
-  }
-  for (size_t i = 0; i < p->scales; i++) {
-    const Laplace *l = &p->laplace[i];
-    double mean = 0, variance = total > inside ? (total - inside) / l->lambda : 0, *y = z + n;
-    for (size_t k = 0; k < n; k++) {
-      double left = z[k];
-      for (size_t j = 0; j < k; j++) left -= l->factor[k * n + j] * y[j];
-      y[k] = left / l->factor[k * n + k]; /* factor y = z, so |y|^2 is the variance */
-      mean += z[k] * l->w[k];
-      variance += y[k] * y[k];
-    }
-    sum += l->share * lead(mean / sqrt(1 + 0.39269908169872415481 * variance));
-  }
-  return 0.5 + sum;
-}
-
-size_t pllm_preference_scratch(const PllmPreference *p) {
-  return p->dim + 2 * p->rank;
-}
-
-double pllm_preference_probability(const PllmPreference *p, const double *a, const double *b, double *scratch) {
-  for (size_t i = 0; i < p->dim; i++) scratch[i] = a[i] - b[i];
-  return p->gaussian ? gaussian_probability(p, scratch, scratch + p->dim) : dirichlet_probability(p, scratch);
 }

@@ -159,6 +159,18 @@ size_t pllm_preference_scratch(const PllmPreference *preference);
 double pllm_preference_probability(const PllmPreference *preference, const double *a, const double *b,
                                    double *scratch);
 
+/* How likely a is worth more to the user than b, whatever the user would choose: ties count half.  Cost: O(draws dim). */
+double pllm_preference_better(const PllmPreference *preference, const double *a, const double *b, double *scratch);
+
+/*
+** What the answer to "a or b?" is expected to tell.  gain: its mutual information with the weights and, under the
+** Dirichlet prior, the sharpness, in bits, 0 to 1 (Lindley 1956; Houlsby et al. 2011).  variance: sigma'(m)^2 v for
+** mean m and variance v of the log odds, what PReF maximises (2503.06358).  Both are 0 for equal features, and the
+** same for (b, a).  Cost: as a probability, a gain twice that.
+*/
+double pllm_preference_gain(const PllmPreference *preference, const double *a, const double *b, double *scratch);
+double pllm_preference_variance(const PllmPreference *preference, const double *a, const double *b, double *scratch);
+
 /*
 ** The same for many users on several threads: weights of user i to weights + i*dim; users without rows are left
 ** alone. Every builder with rows has dimension dim.  Bit-equal to pllm_adapt for any number of threads.  On

@@ -26,6 +26,11 @@ for method, in db.execute("SELECT method FROM persona_methods() WHERE function =
     statements[f"model_info of {method}"] = f"SELECT model_info({model})"
 statements["model_weights"] = "SELECT * FROM model_weights((SELECT model FROM models LIMIT 1))"
 statements["model_history"] = "SELECT * FROM model_history((SELECT model FROM models LIMIT 1))"
+db.execute("CREATE TABLE posteriors(prior, model)")
+for prior in ("dirichlet", "gaussian"):
+    db.execute("INSERT INTO posteriors SELECT ?1, adapt_user(chosen, rejected, json_object('return', 'model', 'prior', ?1)) FROM pairs WHERE user_id = 1", (prior,))
+    # reading all models first makes the connection forget this one's draws
+    statements[f"preference_information, {prior}"] = f"SELECT (SELECT sum(length(model_info(model))) FROM models), preference_information((SELECT model FROM posteriors WHERE prior = '{prior}'), '[1,2,0,1,0]', '[0,1,2,0,1]')"
 db.execute("SELECT persona_config('threads', 2)")
 for name, sql in statements.items():
     def warm():  # the models that the connection keeps are these
