@@ -11,14 +11,19 @@
 --   top1: the pick is the user's own favourite.  captured_share: sum(reward - random) / sum(best - random).
 --   gain_over_pooled: sum(reward - pooled) / sum(best - pooled), 0 for one ranking for all, 1 for the true weights.
 --   worst_decile: mean captured share of the tenth of users who are served worst.  pair_accuracy: best above worst (saturates).
---   responses_read: what a user had to read for it.  low, high: 95 % of captured_share, over users (not over prompts).
+--   responses_read: what a user had to read for it.  low, high: 95 % of captured_share, over users (not over prompts: for that, and
+--   for differences between methods, run fewshot_bootstrap.sql).
 -- Beside them: uniform weights; popularity (the model that seen users chose most often when they were shown it); pooled (one
 -- Bradley-Terry model of all seen users); the true weights.
 --
 -- Needs: prompts, responses with their models.  Keeps temp.fewshot_grid (all of it) and temp.fewshot, which persona_chart('fewshot')
--- draws and leaderboard.sql ranks (unseen users, whole choice sets), as adaptation.sql does.
--- To change a setting, insert it before: CREATE TEMP TABLE fewshot_setting(name PRIMARY KEY, value); for other users change
--- alpha below, or make both populations tables (user_id, weights) of your own.
+-- draws and leaderboard.sql ranks (unseen users, whole choice sets), as adaptation.sql does; and temp.fewshot_run, to which every
+-- run adds its unseen users for fewshot_bootstrap.sql.
+-- To change a setting, insert it before: CREATE TEMP TABLE fewshot_setting(name PRIMARY KEY, value).  To run other seeds, update
+-- seed and first (another seed is other prompts, another first are other users) and read this file again; five such runs take minutes.
+-- For other users make temp.fewshot_seen and temp.fewshot_unseen before, of two seeds:
+--   CREATE VIRTUAL TABLE temp.fewshot_seen USING persona_users(count=100000, alpha=1, seed=30, generator=philox);
+-- or tables or views (user_id, weights) of your own, ids from 0; outside_users.sql makes users whom the prior does not expect.
 
 CREATE TEMP TABLE IF NOT EXISTS fewshot_setting(name TEXT PRIMARY KEY, value);
 INSERT OR IGNORE INTO temp.fewshot_setting VALUES
@@ -26,19 +31,24 @@ INSERT OR IGNORE INTO temp.fewshot_setting VALUES
   ('history', 10),               -- interactions of each seen user that models learn from
   ('shots', '[1,3,5,10]'),       -- at most 99
   ('noise', 0),                  -- Gumbel scale of the users' choices; controversial pairs are left out where it is not 0
-  ('seed', 32);                  -- of the interactions; the populations' own seeds are below
+  ('seed', 32),                  -- of the interactions; the populations' own seeds are below
+  ('first', 0),                  -- the first user of each population
+  ('label', 'alpha 0.05'),       -- under which temp.fewshot_run keeps this run and those with other seeds
+  ('detail', NULL);              -- the one of the shots that it keeps; NULL: the largest up to 5
 
-DROP TABLE IF EXISTS temp.fewshot_seen;
-CREATE VIRTUAL TABLE temp.fewshot_seen USING persona_users(count=100000, alpha=0.05, seed=30, generator=philox);
-DROP TABLE IF EXISTS temp.fewshot_unseen;
-CREATE VIRTUAL TABLE temp.fewshot_unseen USING persona_users(count=100000, alpha=0.05, seed=31, generator=philox);
+CREATE VIRTUAL TABLE IF NOT EXISTS temp.fewshot_seen USING persona_users(count=100000, alpha=0.05, seed=30, generator=philox);
+CREATE VIRTUAL TABLE IF NOT EXISTS temp.fewshot_unseen USING persona_users(count=100000, alpha=0.05, seed=31, generator=philox);
 
 -- 17 is seen user 17, 100017 unseen user 17; with the way of answering before it, 3000017 is the random pairs of user 17.
 DROP TABLE IF EXISTS temp.fewshot_user;
 CREATE TEMP TABLE fewshot_user AS
-  SELECT user_id, weights FROM temp.fewshot_seen WHERE user_id < (SELECT value FROM temp.fewshot_setting WHERE name = 'seen')
+  WITH s AS (
+    SELECT max(value) FILTER (WHERE name = 'first') AS first, max(value) FILTER (WHERE name = 'seen') AS seen,
+           max(value) FILTER (WHERE name = 'unseen') AS unseen FROM temp.fewshot_setting
+  )
+  SELECT u.user_id - s.first AS user_id, u.weights FROM s, temp.fewshot_seen u WHERE u.user_id >= s.first AND u.user_id < s.first + s.seen
   UNION ALL
-  SELECT 100000 + user_id, weights FROM temp.fewshot_unseen WHERE user_id < (SELECT value FROM temp.fewshot_setting WHERE name = 'unseen');
+  SELECT 100000 + u.user_id - s.first, u.weights FROM s, temp.fewshot_unseen u WHERE u.user_id >= s.first AND u.user_id < s.first + s.unseen;
 
 DROP TABLE IF EXISTS temp.fewshot_form;
 CREATE TEMP TABLE fewshot_form(form INTEGER PRIMARY KEY, feedback TEXT, evidence TEXT, reads INTEGER);
@@ -126,6 +136,7 @@ INSERT INTO temp.fewshot_method VALUES
   (10, 'PReF (svd)', '{"method":"svd","pairs":"implied"}', 'svd'),
   (11, 'meta reward modelling (maml)', '{"method":"maml","pairs":"implied","rate":0.3,"iterations":5}', 'maml'),
   (12, 'posterior (default)', '{}', NULL), (13, 'posterior, learned prior', '{}', 'prior'),
+  (14, 'posterior, Gaussian prior', '{"prior":"gaussian"}', NULL), -- signed: expects no user in particular
   (99, 'true weights (ceiling)', NULL, NULL);
 
 DROP TABLE IF EXISTS temp.fewshot_estimate;
@@ -220,6 +231,52 @@ DROP TABLE IF EXISTS temp.fewshot;
 CREATE TEMP TABLE fewshot AS
   SELECT method, interactions, captured_share, top1, low, high FROM temp.fewshot_grid
   WHERE who = 'unseen' AND feedback = 'choice set' ORDER BY rowid;
+
+-- What every unseen user gains by each method, by twenty groups of test prompts: weights that a bootstrap gives to users and to
+-- prompts then multiply.
+CREATE TEMP TABLE IF NOT EXISTS fewshot_run(label TEXT, seed INTEGER, feedback TEXT, method TEXT, person INTEGER, gained BLOB, scope BLOB,
+                                            PRIMARY KEY(label, feedback, method, seed, person)) WITHOUT ROWID;
+DROP TABLE IF EXISTS temp.fewshot_test;
+CREATE TEMP TABLE fewshot_test(prompt_id INTEGER, position INTEGER, place INTEGER, rewards BLOB, popular BLOB, PRIMARY KEY(prompt_id, position)) WITHOUT ROWID;
+INSERT INTO temp.fewshot_test
+  SELECT r.prompt_id, r.position, p.place, r.rewards, f.features
+  FROM (SELECT prompt_id, row_number() OVER (ORDER BY prompt_id) % 20 AS place FROM prompts WHERE split = 'test') p
+  JOIN responses r USING (prompt_id) JOIN temp.fewshot_popular f USING (response_id) WHERE r.rewards IS NOT NULL;
+DROP TABLE IF EXISTS temp.fewshot_scope;
+CREATE TEMP TABLE fewshot_scope AS
+  SELECT u.user_id AS person, t.prompt_id, max(persona_reward(u.weights, t.rewards)) AS best, avg(persona_reward(u.weights, t.rewards)) AS random
+  FROM temp.fewshot_user u CROSS JOIN temp.fewshot_test t WHERE u.user_id >= 100000 GROUP BY u.user_id, t.prompt_id;
+CREATE UNIQUE INDEX temp.fewshot_scope_of ON fewshot_scope(person, prompt_id);
+INSERT OR REPLACE INTO temp.fewshot_run
+  WITH estimate AS (
+    SELECT user_id / 10000000000 AS method_id, user_id / 1000000 % 10 AS form, user_id % 1000000 AS person, weights FROM temp.fewshot_estimate
+    WHERE user_id / 10000000 % 1000 = (
+      SELECT coalesce((SELECT value FROM temp.fewshot_setting WHERE name = 'detail'), max(value) FILTER (WHERE value <= 5), min(value))
+      FROM json_each((SELECT value FROM temp.fewshot_setting WHERE name = 'shots')))
+    UNION ALL
+    SELECT 2, user_id / 1000000, user_id % 1000000, weights FROM temp.fewshot_popular_estimate
+    UNION ALL
+    SELECT 99, f.form, u.user_id, u.weights FROM temp.fewshot_user u, temp.fewshot_form f
+  ), picked AS (
+    SELECT e.method_id, e.form, e.person, p.prompt_id, p.place, (
+      SELECT position FROM (SELECT t.position, persona_reward(e.weights, CASE e.method_id WHEN 2 THEN t.popular ELSE t.rewards END) AS score
+                            FROM temp.fewshot_test t WHERE t.prompt_id = p.prompt_id)
+      ORDER BY score DESC, position LIMIT 1) AS position
+    FROM estimate e CROSS JOIN (SELECT prompt_id, min(place) AS place FROM temp.fewshot_test GROUP BY prompt_id) p WHERE e.person >= 100000
+  ), summed AS (
+    SELECT k.method_id, k.form, k.person, k.place, sum(persona_reward(u.weights, t.rewards) - s.random) AS gained, sum(s.best - s.random) AS scope
+    FROM picked k JOIN temp.fewshot_test t ON t.prompt_id = k.prompt_id AND t.position = k.position
+    JOIN temp.fewshot_scope s ON s.person = k.person AND s.prompt_id = k.prompt_id JOIN temp.fewshot_user u ON u.user_id = k.person
+    GROUP BY k.method_id, k.form, k.person, k.place
+  ), padded AS ( -- a group without prompts counts nothing
+    SELECT o.method_id, o.form, o.person, coalesce(s.gained, 0) AS gained, coalesce(s.scope, 0) AS scope
+    FROM (SELECT DISTINCT method_id, form, person FROM summed) o CROSS JOIN (SELECT value AS place FROM json_each('[0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19]')) g
+    LEFT JOIN summed s USING (method_id, form, person, place) ORDER BY 1, 2, 3, g.place
+  )
+  SELECT (SELECT value FROM temp.fewshot_setting WHERE name = 'label'), (SELECT value FROM temp.fewshot_setting WHERE name = 'seed'),
+         f.feedback, m.method, d.person - 100000, persona_vector(json_group_array(d.gained)), persona_vector(json_group_array(d.scope))
+  FROM padded d JOIN temp.fewshot_form f USING (form) JOIN temp.fewshot_method m USING (method_id)
+  GROUP BY d.method_id, d.form, d.person;
 
 -- Unseen users by number of interactions; after 5 of them in detail, with seen users in the last column.
 SELECT feedback, method,

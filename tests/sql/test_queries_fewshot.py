@@ -9,6 +9,7 @@ from tap import *
 from adaptation import Evidence
 from analyses import Side, near, run, statements
 import numpy as np
+from scipy.stats import kstest
 
 SEEN, UNSEEN, HISTORY, SHOTS = 12, 11, 3, [1, 4]
 FORMS = ["choice set", "best against worst", "random pair", "controversial pair"]
@@ -65,9 +66,10 @@ eq(people, list(range(SEEN)) + list(range(100000, 100000 + UNSEEN)), "users")
 want = {u: db.execute(f"SELECT weights FROM fewshot_{'un' * (u >= 100000)}seen WHERE user_id = ?", (u % 100000,)).fetchone()[0] for u in people}
 eq({u: w.tobytes() for u, w in truth.items()}, want, "are the first of their populations")
 eq(len({w.tobytes() for w in truth.values()}), len(people), "and no unseen user is a seen one")
-seeds = [re.findall(r"seed=(\d+)|\('seed', (\d+)\)", "".join(statements(f"sql/{n}.sql"))) for n in ("fewshot", "continual")]
-seeds = [a or b for of in seeds for a, b in of]
-ok(len(seeds) == 5 and len(set(seeds)) == 5, "populations and interactions share no seed", seeds)
+seeds = {n: set(re.findall(r"seed=(\d+)|\('seed', (\d+)\)", re.sub("--[^\n]*", "", "".join(statements(f"sql/{n}.sql")))))
+         for n in ("fewshot", "fewshot_bootstrap", "outside_users", "continual", "ask", "calibration", "when_to_personalise")}
+seeds = {n: [a or b for a, b in of] for n, of in seeds.items()}
+eq((sum(map(len, seeds.values())), len(set(sum(seeds.values(), []))), min(map(len, seeds.values()))), (20, 20, 2), "no population, history or bootstrap shares a seed with another")
 
 # ---- the four ways of answering ----
 where = {i: k for k, ids in enumerate(train.ids) for i in ids}
@@ -148,7 +150,7 @@ for f in (1, 2, 3, 4):
             judged[2, f, n, u] = judge(u, lambda k, z: np.array([popular[f].get(m, 0) for m in test.models[k]]))
             judged[99, f, n, u] = judge(u, lambda k, z: z @ truth[u])
 grid = db.execute("SELECT g.*, m.method_id FROM fewshot_grid g JOIN fewshot_method m USING (method)").fetchall()
-eq(len(grid), 2 * 4 * len(SHOTS) * 14, "one row for who, feedback, method and number of interactions")
+eq(len(grid), 2 * 4 * len(SHOTS) * 15, "one row for who, feedback, method and number of interactions")
 difference, reads = 0, set()
 for who, feedback, method, n, read, users, top1, share, low, high, gain, gain_error, decile, pairs, m in grid:
     f, of = FORMS.index(feedback) + 1, [u for u in people if (u < 100000) == (who == "seen")]
@@ -169,9 +171,83 @@ row = [r for r in table if (r["feedback"], r["method"]) == ("random pair", "LoRe
 want = db.execute("SELECT captured_share FROM fewshot_grid WHERE who = 'unseen' AND feedback = 'random pair' AND method = 'LoRe' AND interactions = 1").fetchone()[0]
 near([row["captured_1"], row["captured_3"]], [want, None], 3, "what is printed")
 eq(db.execute("SELECT count(*), count(DISTINCT method), min(low <= captured_share AND captured_share <= high) FROM fewshot").fetchone(),
-   (28, 14, 1), "what the chart draws: one row for method and interactions")
+   (30, 15, 1), "what the chart draws: one row for method and interactions")
 ok('"posterior, learned prior"' in db.execute("SELECT persona_chart('fewshot')").fetchone()[0], "persona_chart draws it")
 run(db, "sql/leaderboard.sql")
+
+# ---- what a bootstrap needs, and the bootstrap ----
+kept = {(f, m, p): (np.frombuffer(g), np.frombuffer(s)) for f, m, p, g, s in db.execute("SELECT feedback, method, person, gained, scope FROM fewshot_run")}
+eq((len(kept), {len(x) for v in kept.values() for x in v}), (4 * 15 * UNSEEN, {20}), "unseen users by every method and answer, twenty groups of prompts")
+names = dict(db.execute("SELECT method, method_id FROM fewshot_method"))
+share = lambda of: sum(g.sum() for g, _ in of) / sum(s.sum() for _, s in of)
+captured = {(f, m): share([v for k, v in kept.items() if k[:2] == (f, m)]) for f in FORMS for m in names}
+want = dict(((f, m), c) for f, m, c in db.execute("SELECT feedback, method, captured_share FROM fewshot_grid WHERE who = 'unseen' AND interactions = 4"))
+close([captured[k] for k in sorted(want)], [want[k] for k in sorted(want)], 1e-9, "which add up to the grid's captured shares")
+group = (np.arange(len(test.Z)) + 1) % 20
+key = ("random pair", "LoRe", 3)
+scores = [(z @ own[names["LoRe"], 3, 4, 100003], z @ truth[100003]) for z in test.Z]
+each = np.array([[t[e.argmax()] - t.mean(), t.max() - t.mean()] for e, t in scores])
+close(kept[key], [np.bincount(group, each[:, i], 20) for i in (0, 1)], 1e-9, "a group is every twentieth prompt", absolute=1e-12)
+other = database(shots="[4]")
+other.execute("INSERT INTO fewshot_setting VALUES ('first', 50)")
+run(other, "sql/fewshot.sql")
+ok(all(other.execute("SELECT weights FROM fewshot_unseen WHERE user_id = ?", (50 + u,)) .fetchone()[0] not in {w.tobytes() for w in truth.values()} for u in range(UNSEEN)),
+   "others, from another first one")
+eq([w for w, in other.execute("SELECT weights FROM fewshot_user WHERE user_id >= 100000")], [w for w, in other.execute("SELECT weights FROM fewshot_unseen WHERE user_id >= 50 AND user_id < ?", (50 + UNSEEN,))],
+   "are the users then")
+other.execute("UPDATE fewshot_setting SET value = 77 WHERE name = 'seed'")
+run(other, "sql/fewshot.sql")
+eq(other.execute("SELECT count(*), count(DISTINCT seed) FROM fewshot_run").fetchone(), (2 * 4 * 15 * UNSEEN, 2), "another seed is kept beside")
+other.execute("CREATE TEMP TABLE bootstrap_setting(name PRIMARY KEY, value)")
+other.execute("INSERT INTO bootstrap_setting VALUES ('replicates', 120), ('reference', 'uniform weights')")
+printed = run(other, "sql/fewshot_bootstrap.sql")[0]
+rows = other.execute("SELECT feedback, method, seed, person, gained, scope FROM fewshot_run ORDER BY seed, person").fetchall()
+weight = np.array(other.execute("SELECT weight FROM bootstrap_weight ORDER BY replicate, place").fetchall()).reshape(120, 2 * UNSEEN)
+groups = np.array([np.frombuffer(w) for w, in other.execute("SELECT weights FROM bootstrap_group ORDER BY replicate")])
+ok(abs(weight.mean() - 1) < .1 and abs(weight.std() - 1) < .15 and np.abs(groups.sum(1) - 1).max() < 1e-12 and abs(groups.std() * 21 - 1) < .1, "weights of users are exponential, of prompts Dirichlet")
+replicate = {}
+for f in FORMS:
+    for m in names:
+        g, s = [np.array([np.frombuffer(r[i]) for r in rows if r[:2] == (f, m)]) for i in (4, 5)]
+        replicate[f, m] = np.einsum("ru,ug,rg->r", weight, g, groups) / np.einsum("ru,ug,rg->r", weight, s, groups), g.sum() / s.sum()
+worst = 0
+for f, m, seeds_, users_, *have in other.execute("SELECT feedback, method, seeds, users, captured_share, low, high, difference, difference_low, difference_high, ahead FROM fewshot_interval"):
+    (r, c), (r0, c0) = replicate[f, m], replicate[f, "uniform weights"]
+    cut = lambda x: list(np.sort(x)[[2, -3]])
+    worst = max(worst, np.abs(np.array(have) - [c, *cut(r), c - c0, *cut(r - r0), (r - r0 > 1e-13).mean()]).max(), abs(seeds_ - 2), abs(users_ - 2 * UNSEEN))
+ok(worst < 1e-9, "intervals are those of numpy's sums over the same weights", worst)
+eq(len(printed), 4 * 15, "and printed for every method and answer")
+
+# ---- users outside the prior's family ----
+outside = database(noise=1, shots="[2]")
+outside.execute("CREATE TEMP TABLE outside_setting(name PRIMARY KEY, value)")
+outside.execute("INSERT INTO outside_setting VALUES ('users', 400), ('kind', 'some negative')")
+kinds = run(outside, "sql/outside_users.sql")[0]
+draws = np.array(outside.execute("SELECT own, sign FROM outside_draw ORDER BY history, user_id, k").fetchall())
+common = np.array(outside.execute("SELECT DISTINCT common FROM outside_draw").fetchall())
+eq((len(draws), len(common)), (2 * 400 * 10, 2 * 400 * 3), "numbers for every user and reward model, and for three blocks")
+ok(kstest(draws[:, 0], "norm").pvalue > 1e-3 and kstest(common[:, 0], "norm").pvalue > 1e-3 and kstest(draws[:, 1], "uniform").pvalue > 1e-3, "normal and uniform ones")
+of = {}
+for kind, history, u, w in outside.execute("SELECT kind, history, user_id, weights FROM outside_user ORDER BY kind, history, user_id"):
+    of.setdefault((kind, history), []).append(np.frombuffer(w))
+of = {k: np.array(v) for k, v in of.items()}
+draws = np.array(outside.execute("SELECT own, common, sign FROM outside_draw ORDER BY history, user_id, k").fetchall()).reshape(2, 400, 10, 3)
+for history in (0, 1):
+    z, y, sign = draws[history].transpose(2, 0, 1)
+    soft = lambda x: np.exp(2 * x) / np.exp(2 * x).sum(1, keepdims=True)
+    want = {"softmax-Gaussian": soft(z), "block-correlated": soft(np.sqrt(.8) * y + np.sqrt(.2) * z), "some negative": soft(z) * np.where(sign < .3, -1, 1)}
+    ok(all(np.abs(of[k, history] - w).max() < 1e-12 for k, w in want.items()), "weights are numpy's, of the " + ("history users" if history else "test users"))
+blocks = np.corrcoef(np.log(of["block-correlated", 0]), rowvar=False)
+ok(blocks[0, 1] > .4 and blocks[0, 9] < .1, "reward models of one block are liked together", (blocks[0, 1], blocks[0, 9]))
+eq({r["kind"]: (r["users"], .25 < r["negative"] < .35) for r in kinds}, {"softmax-Gaussian": (400, False), "block-correlated": (400, False), "some negative": (400, True)}, "what is printed")
+eq([len({w.tobytes() for h in (0, 1) for w in of[k, h]}) for k in want], [800] * 3, "no history user is a test user")
+run(outside, "sql/fewshot.sql")
+eq([f for f, in outside.execute("SELECT DISTINCT feedback FROM fewshot_grid WHERE method = 'pooled'")], FORMS[:3], "noise: controversial pairs are left out")
+ok(outside.execute("SELECT count(*) FROM fewshot_asked WHERE form = 3 AND chosen_reward < rejected_reward").fetchone()[0] > 0, "noise: some answers are not the user's")
+eq([w for w, in outside.execute("SELECT weights FROM fewshot_user ORDER BY user_id")], [w.tobytes() for w in [*of["some negative", 1][:SEEN], *of["some negative", 0][:UNSEEN]]],
+   "fewshot.sql takes its users from there")
+outside.execute("UPDATE outside_setting SET value = 'block-correlated' WHERE name = 'kind'")
+eq(outside.execute("SELECT weights FROM fewshot_unseen WHERE user_id = 3").fetchone()[0], of["block-correlated", 0][3].tobytes(), "another kind by a setting")
 
 # ---- no leaks ----
 flipped = database()
@@ -191,10 +267,4 @@ run(flipped, "sql/fewshot.sql", after={"fewshot_history": SWAP.format("<")})
 other = estimates(flipped)
 ok(all(np.abs(other[k] + own[k]).max() < 1e-4 * np.abs(own[k]).max() for k in own if k[0] == 3), "pooled is turned around when seen users are")
 ok(all((other[k] == own[k]).all() for k in own if k[3] >= 100000 and k[0] in (4, 5, 6, 12)), "who learns from one user alone does not see it")
-
-# ---- settings ----
-noisy = database(noise=1, shots="[2]")
-run(noisy, "sql/fewshot.sql")
-eq([f for f, in noisy.execute("SELECT DISTINCT feedback FROM fewshot_grid WHERE method = 'pooled'")], FORMS[:3], "noise: controversial pairs are left out")
-ok(noisy.execute("SELECT count(*) FROM fewshot_asked WHERE form = 3 AND chosen_reward < rejected_reward").fetchone()[0] > 0, "noise: some answers are not the user's")
 done()
