@@ -13,7 +13,15 @@
 -- `users`, as equal seeds give equal people.  Settings: change a row of icl_settings, then read this file and a
 -- method again.
 
-CREATE TABLE IF NOT EXISTS icl_settings(name TEXT PRIMARY KEY, value, meaning TEXT) WITHOUT ROWID;
+-- A misspelt choice would quietly leave prompts without examples, so it is refused.
+CREATE TABLE IF NOT EXISTS icl_settings(
+  name TEXT PRIMARY KEY, value, meaning TEXT,
+  CONSTRAINT "lookup_ranking is users or prompts" CHECK (name <> 'lookup_ranking' OR value IN ('users', 'prompts')),
+  CONSTRAINT "k_shot_labels is own or row_0" CHECK (name <> 'k_shot_labels' OR value IN ('own', 'row_0')),
+  CONSTRAINT "one_short and repeat_prompts are 0 or 1" CHECK (name NOT IN ('one_short', 'repeat_prompts') OR value IN (0, 1)),
+  CONSTRAINT "shots, similar_users and embedded_interactions are whole numbers" CHECK (
+    name NOT IN ('shots', 'similar_users', 'embedded_interactions') OR (typeof(value) = 'integer' AND value >= 0))
+) WITHOUT ROWID;
 INSERT OR IGNORE INTO icl_settings VALUES
   ('label', '', 'goes behind the method''s name, to keep prompts of several settings apart'),
   ('shots', 3, 'examples in a prompt'),

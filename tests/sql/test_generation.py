@@ -411,6 +411,11 @@ setting(reference="Friend")
 run("generation_run")
 eq(db.execute("SELECT reference_n, win_reference FROM runs ORDER BY run_id DESC LIMIT 1").fetchone(), (16, changed[9]), "a model is found without its maker and variant")
 
+# ---- settings that nothing would notice ----
+for name, value, rule in (("lookup_ranking", "user", "lookup_ranking is users or prompts"), ("k_shot_labels", "row0", "k_shot_labels is own or row_0"),
+                          ("one_short", 2, "one_short and repeat_prompts are 0 or 1"), ("shots", "many", "shots, similar_users and embedded_interactions are whole numbers")):
+    fails(db, "UPDATE icl_settings SET value = ? WHERE name = ?", f"CHECK constraint failed: {rule}", f"a misspelt {name} is refused", args=(value, name))
+
 # ---- the walk of the header, in the shell ----
 if shutil.which("sqlite3"):
     db.execute("DELETE FROM icl_settings")
