@@ -113,7 +113,8 @@ DROP TABLE IF EXISTS temp.fewshot_learner;
 CREATE TEMP TABLE fewshot_learner(learner TEXT PRIMARY KEY, options TEXT);
 INSERT INTO temp.fewshot_learner VALUES
   ('pooled', '{"method":"pooled","pairs":"implied"}'), ('prior', '{"method":"prior"}'),
-  ('neighbors', '{"method":"neighbors","pairs":"implied"}'), ('lore', '{"method":"lore","pairs":"implied"}'),
+  ('neighbors', '{"method":"neighbors","pairs":"implied"}'), ('classes', '{"method":"classes","pairs":"implied"}'),
+  ('lore', '{"method":"lore","pairs":"implied"}'),
   ('svd', '{"method":"svd","pairs":"implied"}'), ('maml', '{"method":"maml","pairs":"implied","inner_rate":0.3,"rate":0.01}');
 DROP TABLE IF EXISTS temp.fewshot_model;
 CREATE TEMP TABLE fewshot_model AS
@@ -137,6 +138,7 @@ INSERT INTO temp.fewshot_method VALUES
   (11, 'meta reward modelling (maml)', '{"method":"maml","pairs":"implied","rate":0.3,"iterations":5}', 'maml'),
   (12, 'posterior (default)', '{}', NULL), (13, 'posterior, learned prior', '{}', 'prior'),
   (14, 'posterior, Gaussian prior', '{"prior":"gaussian"}', NULL), -- signed: expects no user in particular
+  (15, 'latent classes', '{"method":"classes","pairs":"implied"}', 'classes'),
   (99, 'true weights (ceiling)', NULL, NULL);
 
 DROP TABLE IF EXISTS temp.fewshot_estimate;

@@ -150,7 +150,7 @@ for f in (1, 2, 3, 4):
             judged[2, f, n, u] = judge(u, lambda k, z: np.array([popular[f].get(m, 0) for m in test.models[k]]))
             judged[99, f, n, u] = judge(u, lambda k, z: z @ truth[u])
 grid = db.execute("SELECT g.*, m.method_id FROM fewshot_grid g JOIN fewshot_method m USING (method)").fetchall()
-eq(len(grid), 2 * 4 * len(SHOTS) * 15, "one row for who, feedback, method and number of interactions")
+eq(len(grid), 2 * 4 * len(SHOTS) * 16, "one row for who, feedback, method and number of interactions")
 difference, reads = 0, set()
 for who, feedback, method, n, read, users, top1, share, low, high, gain, gain_error, decile, pairs, m in grid:
     f, of = FORMS.index(feedback) + 1, [u for u in people if (u < 100000) == (who == "seen")]
@@ -171,13 +171,13 @@ row = [r for r in table if (r["feedback"], r["method"]) == ("random pair", "LoRe
 want = db.execute("SELECT captured_share FROM fewshot_grid WHERE who = 'unseen' AND feedback = 'random pair' AND method = 'LoRe' AND interactions = 1").fetchone()[0]
 near([row["captured_1"], row["captured_3"]], [want, None], 3, "what is printed")
 eq(db.execute("SELECT count(*), count(DISTINCT method), min(low <= captured_share AND captured_share <= high) FROM fewshot").fetchone(),
-   (30, 15, 1), "what the chart draws: one row for method and interactions")
+   (32, 16, 1), "what the chart draws: one row for method and interactions")
 ok('"posterior, learned prior"' in db.execute("SELECT persona_chart('fewshot')").fetchone()[0], "persona_chart draws it")
 run(db, "sql/leaderboard.sql")
 
 # ---- what a bootstrap needs, and the bootstrap ----
 kept = {(f, m, p): (np.frombuffer(g), np.frombuffer(s)) for f, m, p, g, s in db.execute("SELECT feedback, method, person, gained, scope FROM fewshot_run")}
-eq((len(kept), {len(x) for v in kept.values() for x in v}), (4 * 15 * UNSEEN, {20}), "unseen users by every method and answer, twenty groups of prompts")
+eq((len(kept), {len(x) for v in kept.values() for x in v}), (4 * 16 * UNSEEN, {20}), "unseen users by every method and answer, twenty groups of prompts")
 names = dict(db.execute("SELECT method, method_id FROM fewshot_method"))
 share = lambda of: sum(g.sum() for g, _ in of) / sum(s.sum() for _, s in of)
 captured = {(f, m): share([v for k, v in kept.items() if k[:2] == (f, m)]) for f in FORMS for m in names}
@@ -197,7 +197,7 @@ eq([w for w, in other.execute("SELECT weights FROM fewshot_user WHERE user_id >=
    "are the users then")
 other.execute("UPDATE fewshot_setting SET value = 77 WHERE name = 'seed'")
 run(other, "sql/fewshot.sql")
-eq(other.execute("SELECT count(*), count(DISTINCT seed) FROM fewshot_run").fetchone(), (2 * 4 * 15 * UNSEEN, 2), "another seed is kept beside")
+eq(other.execute("SELECT count(*), count(DISTINCT seed) FROM fewshot_run").fetchone(), (2 * 4 * 16 * UNSEEN, 2), "another seed is kept beside")
 other.execute("CREATE TEMP TABLE bootstrap_setting(name PRIMARY KEY, value)")
 other.execute("INSERT INTO bootstrap_setting VALUES ('replicates', 120), ('reference', 'uniform weights')")
 printed = run(other, "sql/fewshot_bootstrap.sql")[0]
@@ -216,7 +216,7 @@ for f, m, seeds_, users_, *have in other.execute("SELECT feedback, method, seeds
     cut = lambda x: list(np.sort(x)[[2, -3]])
     worst = max(worst, np.abs(np.array(have) - [c, *cut(r), c - c0, *cut(r - r0), (r - r0 > 1e-13).mean()]).max(), abs(seeds_ - 2), abs(users_ - 2 * UNSEEN))
 ok(worst < 1e-9, "intervals are those of numpy's sums over the same weights", worst)
-eq(len(printed), 4 * 15, "and printed for every method and answer")
+eq(len(printed), 4 * 16, "and printed for every method and answer")
 
 # ---- users outside the prior's family ----
 outside = database(noise=1, shots="[2]")
