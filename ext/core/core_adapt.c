@@ -285,13 +285,6 @@ static void gaussian_mean(const PllmAdaptOptions *o, PllmFit *fit, double *w) {
   for (size_t b = 0; b < fit->evidence->dim; b++) w[b] /= sum;
 }
 
-int pllm_stopped(const PllmStop *stop) {
-  if (atomic_load_explicit(stop->flag, memory_order_relaxed)) return 1;
-  if (!stop->run || pllm_poll(stop->run, NULL) == PLLM_OK) return 0;
-  atomic_store(stop->flag, 1);
-  return 1;
-}
-
 /* memory is one piece of the adapter's.  Never allocates. */
 static PllmStatus estimate(const PllmAdapter *a, const PllmAdaptOptions *o, const PllmFeedback *f, char *memory,
                            const PllmStop *stop, double *w, PllmError *err) {

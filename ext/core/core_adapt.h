@@ -6,8 +6,6 @@
 
 #include "core_int.h"
 
-#include <stdatomic.h>
-
 /* One row.  Pairs keep chosen, then rejected, in one vector of 2*dim. */
 typedef struct PllmRow {
   int64_t choice_set;
@@ -37,15 +35,5 @@ void pllm_feedback_order(const PllmFeedback *feedback, size_t *order);
 /* The power of two that brings the largest feature into [0.5, 1), and the weight of feedback of some age. */
 int pllm_feedback_exponent(const PllmFeedback *feedback);
 double pllm_age_weight(double age, double half_life);
-
-/*
-** The way out of a long estimate: estimators ask pllm_stopped between pieces of work of a few milliseconds, and give
-** up when it says so.  What they have written by then is never shown.
-*/
-typedef struct PllmStop {
-  atomic_int *flag;   /* shared by all threads of a job */
-  const PllmRun *run; /* polled; NULL on helper threads, for which the flag must do */
-} PllmStop;
-int pllm_stopped(const PllmStop *stop);
 
 #endif

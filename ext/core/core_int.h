@@ -6,6 +6,20 @@
 
 #include "personalllm.h"
 
+#include <stdatomic.h>
+
+/* ---- core_parallel.c: the way out of a long piece ---------------------------------------------------------------- */
+
+/*
+** Bodies whose pieces take long ask pllm_stopped between parts of a few milliseconds, and give up when it says so.  What
+** they have written by then is never shown.
+*/
+typedef struct PllmStop {
+  atomic_int *flag;   /* shared by all threads of a job */
+  const PllmRun *run; /* polled; NULL on helper threads, for which the flag must do */
+} PllmStop;
+int pllm_stopped(const PllmStop *stop);
+
 /* ---- core_json.c: bytes of text -------------------------------------------------------------------------------- */
 
 /* Length of the valid UTF-8 sequence at p, 0 if none (overlong, surrogate, beyond U+10FFFF and cut-off ones fail). */

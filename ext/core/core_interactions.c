@@ -209,8 +209,8 @@ static double smaller(double a, double b) {
 static void first_extremes(const double *u, size_t n, size_t *best, size_t *worst) {
   size_t high = 0, low = 0;
   if (n == 8) {
-    *best = first_equal(u, larger(larger(larger(u[0], u[1]), larger(u[2], u[3])),
-                                  larger(larger(u[4], u[5]), larger(u[6], u[7]))));
+    *best = first_equal(
+        u, larger(larger(larger(u[0], u[1]), larger(u[2], u[3])), larger(larger(u[4], u[5]), larger(u[6], u[7]))));
     *worst = first_equal(u, smaller(smaller(smaller(u[0], u[1]), smaller(u[2], u[3])),
                                     smaller(smaller(u[4], u[5]), smaller(u[6], u[7]))));
     return;
@@ -484,7 +484,7 @@ static PllmStatus usable_prompts(PllmHistories *h, const size_t *prompts, size_t
 
 PllmStatus pllm_histories_open(const PllmHistoryPlan *plan, const PllmScores *scores, const size_t *prompts,
                                size_t n_prompts, const float *embeddings, size_t dim, const uint8_t *has,
-                               PllmHistories **out, PllmError *err) {
+                               const PllmRun *run, PllmHistories **out, PllmError *err) {
   PllmHistories *h = pllm_alloc_zero(1, sizeof *h);
   PllmStatus status;
   *out = NULL;
@@ -500,10 +500,8 @@ PllmStatus pllm_histories_open(const PllmHistoryPlan *plan, const PllmScores *sc
     status = pllm_fail(err, PLLM_INVALID, "per_user is %zu; similar prompts allow at most %d", h->plan.per_user,
                        PLLM_MAX_NEIGHBORS);
   if (status == PLLM_OK) status = usable_prompts(h, prompts, n_prompts, embeddings, has, err);
-  if (status == PLLM_OK && h->plan.similar) {
-    h->set = pllm_neighbors_new(h->packed, h->n_prompts, h->dim, err);
-    if (!h->set) status = err->status;
-  }
+  if (status == PLLM_OK && h->plan.similar)
+    status = pllm_neighbors_new(h->packed, h->n_prompts, h->dim, run, &h->set, err);
   if (status == PLLM_OK && h->plan.draws == PLLM_DRAWS_NUMPY) {
     h->numpy = pllm_alloc(1, sizeof *h->numpy);
     h->permutation = pllm_alloc(h->max_responses, sizeof *h->permutation);

@@ -1,7 +1,7 @@
 /*
-** core_neighbors_avx2.c: the neighbour kernel for AVX2 with FMA.  The Makefile sets this file's instruction set.
+** core_neighbors_avx2.c: the neighbour kernel for AVX2.  The Makefile sets this file's instruction set.
 */
-#if defined(__AVX2__) && defined(__FMA__)
+#if defined(__AVX2__)
 #define PLLM_NEIGHBOR_KERNEL pllm_core_neighbors_avx2
 #include "core_neighbors_kernel.h"
 #else

@@ -1,34 +1,159 @@
 /*
 ** core_neighbors_kernel.h: the tile kernel, compiled once per instruction set (core_neighbors_*.c).
+**
+** A Sums holds LANES sums of pairs; madd adds the products of LANES pairs to them.
 */
 #include "core_neighbors.h"
-#include "core_simd.h"
-#include "core_vec.h"
 
-/* AVX-512 and NEON have 32 registers: two vectors of candidates against eight queries; others take one. */
-#if PLLM_VEC_LANES == 16 || defined(__ARM_NEON)
-#define WIDE 2
+#include <string.h>
+
+#if defined(__AVX512VNNI__)
+
+#include <immintrin.h>
+#define LANES 16
+typedef __m512i Pairs, Sums;
+static inline Pairs load(const int16_t *p) {
+  return _mm512_load_si512((const void *)p);
+}
+static inline Pairs all(int32_t pair) {
+  return _mm512_set1_epi32(pair);
+}
+static inline Sums none(void) {
+  return _mm512_setzero_si512();
+}
+static inline Sums madd(Sums s, Pairs a, Pairs b) {
+  return _mm512_dpwssd_epi32(s, a, b);
+}
+static inline void add_to(int32_t *out, Sums s) {
+  _mm512_store_si512((void *)out, _mm512_add_epi32(_mm512_load_si512((const void *)out), s));
+}
+
+#elif defined(__AVX2__)
+
+#include <immintrin.h>
+#define LANES 8
+typedef __m256i Pairs, Sums;
+static inline Pairs load(const int16_t *p) {
+  return _mm256_load_si256((const __m256i *)(const void *)p);
+}
+static inline Pairs all(int32_t pair) {
+  return _mm256_set1_epi32(pair);
+}
+static inline Sums none(void) {
+  return _mm256_setzero_si256();
+}
+static inline Sums madd(Sums s, Pairs a, Pairs b) {
+  return _mm256_add_epi32(s, _mm256_madd_epi16(a, b));
+}
+static inline void add_to(int32_t *out, Sums s) {
+  __m256i *p = (__m256i *)(void *)out;
+  _mm256_store_si256(p, _mm256_add_epi32(_mm256_load_si256(p), s));
+}
+
+#elif defined(__SSE2__)
+
+#include <emmintrin.h>
+#define LANES 4
+typedef __m128i Pairs, Sums;
+static inline Pairs load(const int16_t *p) {
+  return _mm_load_si128((const __m128i *)(const void *)p);
+}
+static inline Pairs all(int32_t pair) {
+  return _mm_set1_epi32(pair);
+}
+static inline Sums none(void) {
+  return _mm_setzero_si128();
+}
+static inline Sums madd(Sums s, Pairs a, Pairs b) {
+  return _mm_add_epi32(s, _mm_madd_epi16(a, b));
+}
+static inline void add_to(int32_t *out, Sums s) {
+  __m128i *p = (__m128i *)(void *)out;
+  _mm_store_si128(p, _mm_add_epi32(_mm_load_si128(p), s));
+}
+
+#elif defined(__ARM_NEON) && defined(__aarch64__)
+
+#include <arm_neon.h>
+#define LANES 4
+typedef int16x8_t Pairs;
+typedef struct Sums {
+  int32x4_t low, high; /* of the products of each pair one after the other: added up at the end */
+} Sums;
+static inline Pairs load(const int16_t *p) {
+  return vld1q_s16(p);
+}
+static inline Pairs all(int32_t pair) {
+  return vreinterpretq_s16_s32(vdupq_n_s32(pair));
+}
+static inline Sums none(void) {
+  Sums s = {vdupq_n_s32(0), vdupq_n_s32(0)};
+  return s;
+}
+static inline Sums madd(Sums s, Pairs a, Pairs b) {
+  s.low = vmlal_s16(s.low, vget_low_s16(a), vget_low_s16(b));
+  s.high = vmlal_high_s16(s.high, a, b);
+  return s;
+}
+static inline void add_to(int32_t *out, Sums s) {
+  vst1q_s32(out, vaddq_s32(vld1q_s32(out), vpaddq_s32(s.low, s.high)));
+}
+
 #else
-#define WIDE 1
+
+#define LANES 1
+typedef struct Pairs {
+  int16_t x[2];
+} Pairs;
+typedef int32_t Sums;
+static inline Pairs load(const int16_t *p) {
+  Pairs a = {{p[0], p[1]}};
+  return a;
+}
+static inline Pairs all(int32_t pair) {
+  Pairs a;
+  memcpy(&a, &pair, sizeof a);
+  return a;
+}
+static inline Sums none(void) {
+  return 0;
+}
+static inline Sums madd(Sums s, Pairs a, Pairs b) {
+  return s + a.x[0] * b.x[0] + a.x[1] * b.x[1];
+}
+static inline void add_to(int32_t *out, Sums s) {
+  *out += s;
+}
+
 #endif
 
-void PLLM_NEIGHBOR_KERNEL(const float *queries, const float *candidates, size_t depth, float *dots, size_t stride) {
-  for (size_t lane = 0; lane < PLLM_NEIGHBOR_LANES; lane += (size_t)WIDE * PLLM_VEC_LANES) {
-    PllmVec sum[PLLM_NEIGHBOR_QUERIES][WIDE];
-    for (int q = 0; q < PLLM_NEIGHBOR_QUERIES; q++)
-      for (int v = 0; v < WIDE; v++)
-        sum[q][v] = pllm_vec_load(dots + (size_t)q * stride + lane + (size_t)v * PLLM_VEC_LANES);
-    for (size_t d = 0; d < depth; d++) {
-      PllmVec c[WIDE];
-      for (int v = 0; v < WIDE; v++)
-        c[v] = pllm_vec_load(candidates + d * PLLM_NEIGHBOR_LANES + lane + (size_t)v * PLLM_VEC_LANES);
-      for (int q = 0; q < PLLM_NEIGHBOR_QUERIES; q++) {
-        PllmVec x = pllm_vec_all(queries[d * PLLM_NEIGHBOR_QUERIES + (size_t)q]);
-        for (int v = 0; v < WIDE; v++) sum[q][v] = pllm_vec_fma(x, c[v], sum[q][v]);
+/* A tile is two vectors of candidates against as many queries as registers are there for. */
+#if LANES == 16 || defined(__ARM_NEON)
+#define TILE 8
+#else
+#define TILE 4
+#endif
+
+void PLLM_NEIGHBOR_KERNEL(const int16_t *queries, const int16_t *candidates, size_t pairs, int32_t *dots,
+                          size_t stride) {
+  for (size_t first = 0; first < PLLM_NEIGHBOR_QUERIES; first += TILE)
+    for (size_t lane = 0; lane < PLLM_NEIGHBOR_LANES; lane += 2 * LANES) {
+      const int16_t *q = queries + 2 * first, *c = candidates + 2 * lane;
+      Sums sum[TILE][2];
+      for (int i = 0; i < TILE; i++) sum[i][0] = sum[i][1] = none();
+      for (size_t p = 0; p < pairs; p++, q += 2 * PLLM_NEIGHBOR_QUERIES, c += 2 * PLLM_NEIGHBOR_LANES) {
+        Pairs left = load(c), right = load(c + 2 * LANES);
+        for (int i = 0; i < TILE; i++) {
+          int32_t pair;
+          memcpy(&pair, q + 2 * i, sizeof pair);
+          sum[i][0] = madd(sum[i][0], all(pair), left);
+          sum[i][1] = madd(sum[i][1], all(pair), right);
+        }
+      }
+      for (int i = 0; i < TILE; i++) {
+        int32_t *out = dots + (first + (size_t)i) * stride + lane;
+        add_to(out, sum[i][0]);
+        add_to(out + LANES, sum[i][1]);
       }
     }
-    for (int q = 0; q < PLLM_NEIGHBOR_QUERIES; q++)
-      for (int v = 0; v < WIDE; v++)
-        pllm_vec_store(dots + (size_t)q * stride + lane + (size_t)v * PLLM_VEC_LANES, sum[q][v]);
-  }
 }

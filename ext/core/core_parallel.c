@@ -47,6 +47,13 @@ PllmStatus pllm_poll(const PllmRun *run, PllmError *err) {
   return PLLM_OK;
 }
 
+int pllm_stopped(const PllmStop *stop) {
+  if (atomic_load_explicit(stop->flag, memory_order_relaxed)) return 1;
+  if (!stop->run || pllm_poll(stop->run, NULL) == PLLM_OK) return 0;
+  atomic_store(stop->flag, 1);
+  return 1;
+}
+
 /* Take and run one piece; false when none is left. */
 static int run_piece(PllmJob *job, int worker) {
   size_t begin;

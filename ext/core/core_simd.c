@@ -29,6 +29,14 @@ PllmIsa pllm_core_isa(void) {
   return (PllmIsa)(isa - 1 < most ? isa - 1 : most);
 }
 
+int pllm_core_has_vnni(void) {
+#if defined(__x86_64__) && defined(__GNUC__)
+  return pllm_core_isa() == PLLM_ISA_AVX512 && __builtin_cpu_supports("avx512vnni");
+#else
+  return 0;
+#endif
+}
+
 void pllm_core_isa_limit(PllmIsa most) {
   atomic_store_explicit(&limit, (int)most, memory_order_relaxed);
 }

@@ -31,6 +31,9 @@ typedef enum PllmIsa { PLLM_ISA_BASE = 0, PLLM_ISA_AVX2, PLLM_ISA_AVX512 } PllmI
 /* The best instruction set of this machine, or less where pllm_core_isa_limit asked for less. */
 PllmIsa pllm_core_isa(void);
 
+/* Whether that is AVX-512 and has the dot products of 16-bit integers (VNNI). */
+int pllm_core_has_vnni(void);
+
 /* For tests: use at most this instruction set from now on (PLLM_ISA_AVX512 lifts the limit). */
 void pllm_core_isa_limit(PllmIsa most);
 

@@ -1,16 +1,18 @@
 /*
 ** core_vector.c: the value format of vectors, and the canonical utility.
 */
-#include "core_int.h"
+#include "core_simd.h"
 
 #include <float.h>
 #include <math.h>
 #include <string.h>
 
 #if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+#define BIG_ENDIAN_HOST 1
 #define SWAP32(x) __builtin_bswap32(x)
 #define SWAP64(x) __builtin_bswap64(x)
 #else
+#define BIG_ENDIAN_HOST 0
 #define SWAP32(x) (x)
 #define SWAP64(x) (x)
 #endif
@@ -63,15 +65,41 @@ void pllm_vector_narrow(const double *numbers, size_t dim, float *out) {
   for (size_t i = 0; i < dim; i++) out[i] = (float)numbers[i];
 }
 
+static PllmStatus not_finite(double number, size_t i, PllmError *err) {
+  return pllm_fail(err, PLLM_INVALID, "element %zu is %s; a finite number is required", i,
+                   isnan(number) ? "NaN" : "infinite");
+}
+
 PllmStatus pllm_vector_finite(const double *numbers, size_t dim, PllmError *err) {
   int all = 1;
   for (size_t i = 0; i < dim; i++) all &= fabs(numbers[i]) <= DBL_MAX; /* no branch: nearly always true */
   if (all) return PLLM_OK;
-  for (size_t i = 0; i < dim; i++) {
-    if (isnan(numbers[i])) return pllm_fail(err, PLLM_INVALID, "element %zu is NaN; a finite number is required", i);
-    if (isinf(numbers[i]))
-      return pllm_fail(err, PLLM_INVALID, "element %zu is infinite; a finite number is required", i);
-  }
+  for (size_t i = 0; i < dim; i++)
+    if (!isfinite(numbers[i])) return not_finite(numbers[i], i, err);
+  return PLLM_OK;
+}
+
+/* Zero, unless a number is NaN or infinite: then NaN.  No branch: they nearly always are neither. */
+static PLLM_INLINE void add_zeros_body(const float *x, size_t dim, float *out) {
+  float part[16] = {0};
+  size_t i = 0;
+  for (; i + 16 <= dim; i += 16)
+    for (size_t j = 0; j < 16; j++) part[j] += x[i + j] * 0;
+  for (; i < dim; i++) part[i % 16] += x[i] * 0;
+  for (size_t j = 1; j < 16; j++) part[0] += part[j];
+  *out = part[0];
+}
+PLLM_KERNEL(add_zeros, (const float *x, size_t dim, float *out), (x, dim, out))
+
+PllmStatus pllm_vector_load_f32(const void *bytes, size_t dim, float *out, PllmError *err) {
+  float zero;
+  memcpy(out, bytes, dim * sizeof *out);
+#if BIG_ENDIAN_HOST
+  for (size_t i = 0; i < dim; i++) out[i] = load_f32((const unsigned char *)bytes + 4 * i);
+#endif
+  add_zeros(out, dim, &zero);
+  for (size_t i = 0; zero != 0 && i < dim; i++)
+    if (!isfinite(out[i])) return not_finite(out[i], i, err);
   return PLLM_OK;
 }
 

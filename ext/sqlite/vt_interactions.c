@@ -131,7 +131,7 @@ static PllmStatus open_histories(State *s, PllmError *err) {
   if (s->plan.similar) status = pllm_ext_scores_prompt_embeddings(s->bulk.scores, &dim, &embeddings, &has, err);
   if (status != PLLM_OK) return status;
   return pllm_histories_open(&s->plan, &s->bulk.scores->view, s->bulk.prompts, s->bulk.n_prompts, embeddings, dim,
-                             has, &s->histories, err);
+                             has, &s->bulk.poll.run, &s->histories, err);
 }
 
 static PllmStatus read_arguments(State *s, PllmTvfCursor *cursor, PllmError *err) {

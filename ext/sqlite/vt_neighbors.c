@@ -14,7 +14,7 @@
 ** R5  A query gets min(k, candidates) rows.  Equal similarities come in the order of the candidates' (part, id).  A
 **     zero vector has similarity 0 with everything.
 ** R6  Similarities are canonical (neighbors.h): the same on every machine, for any number of threads.
-** Memory: twice the candidates' embeddings, and a few thousand queries at a time.
+** Memory: one and a half times the candidates' embeddings, and of queries 2,048 at a time, fewer where k is above 1,024.
 */
 #include "ext_int.h"
 
@@ -22,7 +22,7 @@
 
 enum { ARG_CANDIDATES, ARG_QUERIES, ARG_K, ARG_OPTIONS, N_ARGS };
 enum { COL_QUERY_ID, COL_RANK, COL_ID, COL_SIMILARITY, N_COLUMNS };
-enum { QUERY_CHUNK = 2048 };
+enum { QUERY_CHUNK = 2048, ANSWER_CHUNK = 2 << 20 }; /* queries, and neighbours of them, at a time */
 
 /* Rows of one of the two tables. */
 typedef struct Rows {
@@ -50,8 +50,9 @@ typedef struct State {
   int pending;              /* stmt stands on a row that starts the next chunk */
   const char *queries_name; /* argument text, for messages */
   PllmExtVector vector;     /* reused by every decode */
-  size_t *same;             /* owned, [QUERY_CHUNK] */
-  PllmNeighbor *found;      /* owned, [QUERY_CHUNK][k] */
+  size_t chunk;             /* queries at a time */
+  size_t *same;             /* owned, [chunk] */
+  PllmNeighbor *found;      /* owned, [chunk][k] */
   size_t query, rank;       /* current row */
 } State;
 
@@ -90,6 +91,46 @@ static int same_value(sqlite3_value *a, sqlite3_value *b) {
   return n == 0 || memcmp(sqlite3_value_blob(a), sqlite3_value_blob(b), (size_t)n) == 0;
 }
 
+static PllmStatus make_room(Rows *rows, PllmError *err) {
+  size_t room = rows->room ? rows->room * 2 : 256;
+  sqlite3_int64 *ids;
+  float *all = NULL;
+  if (rows->count < rows->room) return PLLM_OK;
+  ids = pllm_resize(rows->id, room, sizeof *ids);
+  if (ids) {
+    rows->id = ids;
+    if (room <= SIZE_MAX / sizeof *all / rows->dim) all = pllm_resize(rows->embedding, room * rows->dim, sizeof *all);
+  }
+  if (!all) return pllm_fail_nomem(err);
+  rows->embedding = all;
+  rows->room = room;
+  return PLLM_OK;
+}
+
+/* Read an embedding into the first free row: f32 BLOBs, which are most, with one copy. */
+static PllmStatus read_embedding(State *s, Rows *rows, sqlite3_value *embedding, PllmError *err) {
+  int as_stored = s->type == PLLM_F32 && sqlite3_value_type(embedding) == SQLITE_BLOB;
+  const void *blob = as_stored ? sqlite3_value_blob(embedding) : NULL;
+  size_t bytes = as_stored ? (size_t)sqlite3_value_bytes(embedding) : 0, dim = 0;
+  float *out;
+  PllmStatus status;
+  if (bytes > 0 && !blob) return pllm_fail_nomem(err);
+  status = as_stored ? pllm_vector_dim(blob, bytes, PLLM_F32, 0, &dim, err)
+                     : pllm_ext_vector_decode(embedding, s->type, 0, &s->vector, err);
+  if (!as_stored) dim = s->vector.dim;
+  if (status == PLLM_OK && rows->dim > 0 && dim != rows->dim)
+    status = pllm_fail(err, PLLM_INVALID, "%zu numbers where the others have %zu", dim, rows->dim);
+  if (status == PLLM_OK && !as_stored) status = pllm_vector_fits_f32(s->vector.numbers, dim, err);
+  if (status != PLLM_OK) return status;
+  rows->dim = dim;
+  status = make_room(rows, err);
+  if (status != PLLM_OK) return status;
+  out = rows->embedding + rows->count * dim;
+  if (as_stored) return pllm_vector_load_f32(blob, dim, out, err);
+  pllm_vector_narrow(s->vector.numbers, dim, out);
+  return PLLM_OK;
+}
+
 /* Append stmt's current row.  *skip is set when its embedding is NULL. */
 static PllmStatus append(State *s, Rows *rows, sqlite3_stmt *stmt, int *skip, PllmError *err) {
   sqlite3_value *id = sqlite3_column_value(stmt, 0), *embedding = sqlite3_column_value(stmt, 1);
@@ -98,28 +139,9 @@ static PllmStatus append(State *s, Rows *rows, sqlite3_stmt *stmt, int *skip, Pl
   if (sqlite3_value_type(id) != SQLITE_INTEGER)
     return pllm_fail(err, PLLM_INVALID, "id is %s; an integer is required", pllm_ext_type_name(id));
   if (*skip) return PLLM_OK;
-  status = pllm_ext_vector_decode(embedding, s->type, 0, &s->vector, err);
-  if (status == PLLM_OK && rows->dim > 0 && s->vector.dim != rows->dim)
-    status = pllm_fail(err, PLLM_INVALID, "%zu numbers where the others have %zu", s->vector.dim, rows->dim);
-  if (status == PLLM_OK) status = pllm_vector_fits_f32(s->vector.numbers, s->vector.dim, err);
+  status = read_embedding(s, rows, embedding, err);
   if (status != PLLM_OK) return pllm_error_prefix(err, "id %lld: embedding", sqlite3_value_int64(id));
-  rows->dim = s->vector.dim;
-  if (rows->count == rows->room) {
-    size_t room = rows->room ? rows->room * 2 : 256;
-    sqlite3_int64 *ids = pllm_resize(rows->id, room, sizeof *ids);
-    float *all = NULL;
-    if (ids) {
-      rows->id = ids;
-      all = room <= SIZE_MAX / sizeof *all / rows->dim ? pllm_resize(rows->embedding, room * rows->dim, sizeof *all)
-                                                       : NULL;
-    }
-    if (!ids || !all) return pllm_fail_nomem(err);
-    rows->embedding = all;
-    rows->room = room;
-  }
-  rows->id[rows->count] = sqlite3_value_int64(id);
-  pllm_vector_narrow(s->vector.numbers, rows->dim, rows->embedding + rows->count * rows->dim);
-  rows->count++;
+  rows->id[rows->count++] = sqlite3_value_int64(id);
   return PLLM_OK;
 }
 
@@ -160,10 +182,10 @@ static PllmStatus read_candidates(State *s, PllmTvfCursor *cursor, const PllmExt
   sqlite3_finalize(stmt);
   if (status != PLLM_OK) return pllm_error_prefix(err, "%s", table->name);
   if (s->candidates.count > 0) {
-    s->set = pllm_neighbors_new(s->candidates.embedding, s->candidates.count, s->candidates.dim, err);
-    if (!s->set) return err->status;
+    status = pllm_neighbors_new(s->candidates.embedding, s->candidates.count, s->candidates.dim, &s->poll.run,
+                                &s->set, err);
   }
-  return PLLM_OK;
+  return status;
 }
 
 /* The candidates of a query's part: [begin, end). */
@@ -222,7 +244,7 @@ static PllmStatus next_chunk(State *s, PllmTvfCursor *cursor, PllmError *err) {
         cursor->skipped += skip;
         status = step_queries(s, db, err);
       }
-    } while (status == PLLM_OK && s->pending && s->queries.count < QUERY_CHUNK &&
+    } while (status == PLLM_OK && s->pending && s->queries.count < s->chunk &&
              same_value(part, sqlite3_column_value(s->stmt, 2)));
     sqlite3_value_free(part);
     if (status != PLLM_OK) return pllm_error_prefix(err, "%s", s->queries_name);
@@ -299,8 +321,9 @@ static PllmStatus neighborsBegin(PllmTvfCursor *cursor, PllmError *err) {
   if (status != PLLM_OK) goto done;
   rc = has_part(db, &candidates, &candidates_part);
   if (rc == SQLITE_OK) rc = has_part(db, &queries, &queries_part);
-  s->same = pllm_alloc(QUERY_CHUNK, sizeof *s->same);
-  s->found = pllm_alloc(QUERY_CHUNK * s->k, sizeof *s->found);
+  s->chunk = ANSWER_CHUNK / s->k < QUERY_CHUNK ? ANSWER_CHUNK / s->k : QUERY_CHUNK;
+  s->same = pllm_alloc(s->chunk, sizeof *s->same);
+  s->found = pllm_alloc(s->chunk * s->k, sizeof *s->found);
   if (rc != SQLITE_OK || !s->same || !s->found) {
     status = rc != SQLITE_OK ? pllm_ext_sqlite_fail(err, db, rc) : pllm_fail_nomem(err);
     goto done;

@@ -81,11 +81,11 @@ typedef struct PllmHistories PllmHistories;
 ** the close).  Prompts with too few scored responses for the mode are left out: best_worst needs 2, random_pair 2
 ** (numpy: 3), rating 1 (numpy: 2).  similar also needs embeddings[scores->n_prompts][dim] and has[scores->n_prompts],
 ** borrowed, and leaves out prompts without one; both may be NULL otherwise.  PLLM_INVALID where the plan contradicts
-** itself or too few prompts are left.  O(prompts x dim).
+** itself or too few prompts are left.  run serves the packing of embeddings.  O(prompts x dim).
 */
 PllmStatus pllm_histories_open(const PllmHistoryPlan *plan, const PllmScores *scores, const size_t *prompts,
                                size_t n_prompts, const float *embeddings, size_t dim, const uint8_t *has,
-                               PllmHistories **out, PllmError *err);
+                               const PllmRun *run, PllmHistories **out, PllmError *err);
 void pllm_histories_close(PllmHistories *histories); /* NULL is fine */
 
 /*

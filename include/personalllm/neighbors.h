@@ -23,10 +23,11 @@ double pllm_cosine(const float *a, const float *b, size_t dim);
 typedef struct PllmNeighbors PllmNeighbors;
 
 /*
-** Pack candidates[count][dim] (borrowed: they stay readable until the free).  O(count x dim) time, and as much memory
-** again as the candidates take.  NULL with *err set when out of memory.
+** Pack candidates[count][dim] (borrowed: they stay readable until the free; 1 <= dim <= PLLM_MAX_DIM) into *out, which
+** the caller frees.  O(count x dim) time on all cores, and half as much memory again as the candidates take.
 */
-PllmNeighbors *pllm_neighbors_new(const float *candidates, size_t count, size_t dim, PllmError *err);
+PllmStatus pllm_neighbors_new(const float *candidates, size_t count, size_t dim, const PllmRun *run,
+                              PllmNeighbors **out, PllmError *err);
 void pllm_neighbors_free(PllmNeighbors *neighbors);
 
 typedef struct PllmNeighbor {
@@ -37,8 +38,9 @@ typedef struct PllmNeighbor {
 /*
 ** For each of queries[n][dim] the k most similar of the candidates [begin, end), best first, into found[n][k]; equal
 ** similarities keep the candidates' order.  same (may be NULL) gives for each query a candidate to leave out, or
-** SIZE_MAX. Estimated in f32 by a tiled kernel and decided by the canonical similarity, so that the answer is the
-** same on every machine and for any number of threads.  O(n x (end - begin) x dim); 1 <= k <= PLLM_MAX_NEIGHBORS.
+** SIZE_MAX.  Estimated in 16-bit integers by a tiled kernel, whose error is bounded, and decided by the canonical
+** similarity, so that the answer is the same on every machine and for any number of threads.  O(n x (end - begin) x dim), and 64
+** bytes times (512 + 3k) of memory a thread; 1 <= k <= PLLM_MAX_NEIGHBORS.
 */
 PllmStatus pllm_neighbors_find(const PllmNeighbors *neighbors, size_t begin, size_t end, const float *queries,
                                size_t n, const size_t *same, size_t k, PllmNeighbor *found, const PllmRun *run,

@@ -24,6 +24,9 @@ void pllm_vector_store(const double *numbers, size_t dim, PllmVectorType type, v
 /* numbers[dim] rounded to f32 in the machine's own byte order.  O(dim), cannot fail. */
 void pllm_vector_narrow(const double *numbers, size_t dim, float *out);
 
+/* dim little-endian f32 elements in the machine's own byte order; PLLM_INVALID as pllm_vector_finite.  O(dim). */
+PllmStatus pllm_vector_load_f32(const void *bytes, size_t dim, float *out, PllmError *err);
+
 /* PLLM_INVALID naming the first element that is NaN or infinite. */
 PllmStatus pllm_vector_finite(const double *numbers, size_t dim, PllmError *err);
 

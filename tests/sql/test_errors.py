@@ -91,6 +91,7 @@ NOT_SHOWN = {
         "noise is %g; a number from 0 to 1e300 is required",
         "k is %zu; 1 to %d are possible",
         "candidates %zu to %zu of %zu",
+        "%zu dimensions; 1 to %d are possible",
         "dimension %zu; 1 to %d is required",
         "%d reward models; 1 to %d are allowed",
     ],

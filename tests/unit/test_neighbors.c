@@ -6,28 +6,48 @@
 
 #include <stdlib.h>
 
-
 static int by_similarity(const void *a, const void *b) {
   const PllmNeighbor *x = a, *y = b;
   if (x->similarity != y->similarity) return x->similarity < y->similarity ? 1 : -1;
   return x->candidate < y->candidate ? -1 : x->candidate > y->candidate;
 }
 
+/* What the vectors are like. */
+typedef enum Kind { SCATTERED, CLUSTERED, SHIFTED, AXES, TINY, HUGE_ONES, MIXED, ZERO, N_KINDS } Kind;
+static const char *const kind_name[] = {"scattered", "clustered", "much in common", "axes",
+                                        "tiny",      "huge",      "all of these",   "zero"};
+
+static float number_of(Kind kind, size_t i, size_t d, size_t dim) {
+  float x = (float)(tap_uniform() - 0.5);
+  switch (kind) {
+  case SCATTERED: return x;
+  case CLUSTERED: return (float)((i % 5 + 1) * (d + 1) % 7) - 3 + x / 100;
+  case SHIFTED: return (float)(d % 3) + x / 100000;
+  case AXES: return i % dim == d ? (i % 2 ? 1.0f : -1.0f) : 0;
+  case TINY: return x * 1e-44f;
+  case HUGE_ONES: return x * 3e38f;
+  case ZERO: return 0;
+  default: return number_of((Kind)(i % MIXED), i, d, dim);
+  }
+}
+
 /* copies: how many candidates in a row are equal, or nearly so. */
-static void check(const char *name, size_t count, size_t dim, size_t n, size_t k, size_t copies, int exclude) {
+static void check(const char *name, Kind kind, size_t count, size_t dim, size_t n, size_t k, size_t copies,
+                  int exclude) {
   float *c = pllm_alloc(count * dim, sizeof *c), *q = pllm_alloc(n * dim, sizeof *q);
   size_t begin = count / 7, end = count - count / 9, *same = pllm_alloc(n, sizeof *same);
   PllmNeighbor *want = pllm_alloc(count, sizeof *want), *got = pllm_alloc(n * k, sizeof *got);
   for (size_t i = 0; i < count; i++)
     for (size_t d = 0; d < dim; d++)
       c[i * dim + d] = copies > 1 && i % copies ? c[(i - 1) * dim + d] * (d == 0 && i % 3 == 0 ? 1.0000001f : 1.0f)
-                                                : (float)(tap_uniform() - 0.5);
+                                                : number_of(kind, i, d, dim);
   for (size_t i = 0; i < n; i++) {
     same[i] = exclude ? i % count : SIZE_MAX;
-    for (size_t d = 0; d < dim; d++) q[i * dim + d] = i == 3 ? 0 : (float)(tap_uniform() - 0.5);
+    for (size_t d = 0; d < dim; d++) q[i * dim + d] = i == 3 ? 0 : number_of(kind, i, d, dim);
   }
   PllmError err;
-  PllmNeighbors *set = pllm_neighbors_new(c, count, dim, &err);
+  PllmNeighbors *set;
+  tap_check(pllm_neighbors_new(c, count, dim, NULL, &set, &err) == PLLM_OK, "%s: packed", name);
   for (int isa = 0; isa <= PLLM_ISA_AVX512; isa++)
     for (int threads = 1; threads <= 3; threads += 2) {
       PllmRun run = {.threads = threads};
@@ -63,12 +83,21 @@ int main(void) {
   tap_check(pllm_cosine(a, a, 3) == 1.0, "a vector is itself");
   tap_check(pllm_cosine(a, huge, 3) == 1.0, "lengths beyond f32 do no harm");
   tap_check(pllm_cosine(a, zero, 3) == 0.0, "a zero vector is like nothing");
-  check("random", 1000, 70, 130, 20, 1, 0);
-  check("more asked than there are", 40, 5, 9, 50, 1, 1);
-  check("one dimension: nothing but ties", 3000, 1, 70, 10, 1, 0);
-  check("near copies", 2000, 33, 20, 15, 700, 1);
-  check("deep", 300, 1024, 65, 1, 1, 1);
-  PllmNeighbors *set = pllm_neighbors_new(a, 1, 3, &err);
+  check("random", SCATTERED, 1000, 70, 130, 20, 1, 0);
+  check("more asked than there are", SCATTERED, 40, 5, 9, 50, 1, 1);
+  check("one dimension: nothing but ties", SCATTERED, 3000, 1, 70, 10, 1, 0);
+  check("near copies", SCATTERED, 2000, 33, 20, 15, 700, 1);
+  check("deep", SCATTERED, 300, 1024, 65, 1, 1, 1);
+  for (int kind = 0; kind < N_KINDS; kind++) {
+    static const size_t dims[] = {1, 2, 3, 15, 16, 17, 31, 33, 64, 67, 255, 300};
+    for (size_t i = 0; i < sizeof dims / sizeof *dims; i++) {
+      char name[64];
+      snprintf(name, sizeof name, "%s, %zu dimensions", kind_name[kind], dims[i]);
+      check(name, (Kind)kind, 300, dims[i], 17, 1 + 20 * (i % 3), 1, i % 2);
+    }
+  }
+  PllmNeighbors *set;
+  tap_check(pllm_neighbors_new(a, 1, 3, NULL, &set, &err) == PLLM_OK, "one candidate");
   PllmNeighbor found;
   tap_fails(pllm_neighbors_find(set, 0, 1, b, 1, NULL, 0, &found, NULL, &err), PLLM_INVALID, &err,
             "k is 0; 1 to 65536");
