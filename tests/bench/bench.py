@@ -47,6 +47,10 @@ def tap(arg):
                 harness.skip(f"{name}: {c.name}", c.verdict[len("not run: "):])
             elif c.check:
                 harness.ok(c.verdict == "equal", f"{name}: the answer of {c.name}", c.verdict)
+    for job, variables in growth.STEPS.items() if not arg.jobs else ():
+        variable, values = next(iter(variables.items()))
+        p = growth.ask(job, variable, values[0])
+        harness.ok(p["cpu"] > 0 and p["parts"], f"growth: a point of {job}", p)
     harness.done()
 
 
@@ -68,7 +72,7 @@ def main():
     arg.add_argument("--kinds", help="only these kinds of contenders: ours, limit, floor, ceiling, peer")
     arg.add_argument("--growth", action="store_true")
     arg.add_argument("--doc")
-    arg.add_argument("--show", action="store_true", help="measure nothing: write the newest run again")
+    arg.add_argument("--show", action="store_true", help="write the newest run again; with --growth, measure that anew")
     arg.add_argument("--tap", action="store_true")
     arg.add_argument("--point", nargs="+", help=argparse.SUPPRESS)  # one point of --growth
     arg = arg.parse_args()
@@ -81,6 +85,10 @@ def main():
         print(line, file=sys.stderr, flush=True)
     db = report.open_results(RESULTS)
     if arg.show:
+        if arg.growth:
+            run_id = db.execute("SELECT max(run_id) FROM run").fetchone()[0]
+            db.execute("DELETE FROM growth WHERE run_id = ?", (run_id,))
+            growth.run(db, run_id, log)
         return write(db, db.execute("SELECT max(run_id) FROM run").fetchone()[0], arg.doc)
     run_id = report.begin(db, arg.size, arg.threads, env.machine())
     e = env.Env(arg.size, arg.threads, log)

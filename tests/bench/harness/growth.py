@@ -10,6 +10,7 @@ import time
 import numpy as np
 
 from . import data
+from .measure import cpu_seconds
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 MIDDLE = {
@@ -96,23 +97,38 @@ def ingest(size):
     return run
 
 
+def parts(job, size):
+    """Where memory goes that grows: [(what, MB or None)]."""
+    if job == "J4":
+        rows = min(size["queries"], 2048) + size["candidates"]
+        return [("embeddings as f32", 4e-6 * rows * size["dimensions"]),
+                ("candidates as 16-bit integers", 2e-6 * size["candidates"] * size["dimensions"])]
+    if job == "J5":
+        return [("SQLite's page cache", 2.0), ("text of three batches", 6.3), ("their parsed trees: the rest", None)]
+    store = 8e-6 * size["prompts"] * size["responses"] * size["reward models"]
+    return [("score store, held before", store)]
+
+
 JOBS = {"J1": votes, "J2": interactions, "J4": neighbors, "J5": ingest}
 
 
 def point(job, variable, value):
     """One measurement, printed as JSON: the process ends with it."""
-    run = JOBS[job](dict(MIDDLE[job], **{variable: value}))
+    size = dict(MIDDLE[job], **{variable: value})
+    run = JOBS[job](size)
     base = memory()
-    wall, cpu = time.perf_counter(), sum(os.times()[:2])
+    wall, cpu = time.perf_counter(), cpu_seconds()
     run()
-    wall, cpu = time.perf_counter() - wall, sum(os.times()[:2]) - cpu
-    if cpu < .2:  # short: the clock's grain would show
-        n = int(.2 / max(cpu, .002)) + 1
-        wall, cpu = time.perf_counter(), sum(os.times()[:2])
+    wall, cpu = time.perf_counter() - wall, cpu_seconds() - cpu
+    most = peak()
+    if cpu < .1:  # short: what happens once would show
+        n = int(.1 / max(cpu, .001)) + 1
+        wall, cpu = time.perf_counter(), cpu_seconds()
         for _ in range(n):
             run()
-        wall, cpu = (time.perf_counter() - wall) / n, (sum(os.times()[:2]) - cpu) / n
-    print(json.dumps({"wall": wall, "cpu": cpu, "memory": peak() - base}))
+        wall, cpu = (time.perf_counter() - wall) / n, (cpu_seconds() - cpu) / n
+    print(json.dumps({"wall": wall, "cpu": cpu, "memory": most - base,
+                      "parts": "; ".join(what if mb is None else f"{what} {mb:.3g} MB" for what, mb in parts(job, size))}))
 
 
 def declared():
@@ -125,7 +141,7 @@ def declared():
         sys.exit("not 100 million users")
     if len(db.execute("SELECT weights FROM crowd WHERE user_id = 99999999").fetchone()[0]) != 80:
         sys.exit("no last user")
-    print(json.dumps({"wall": 0, "cpu": 0, "memory": peak() - base}))
+    print(json.dumps({"wall": 0, "cpu": 0, "memory": peak() - base, "parts": ""}))
 
 
 def ask(*args):
@@ -137,13 +153,16 @@ def ask(*args):
 
 
 def run(db, run_id, log):
-    for job, variables in STEPS.items():
-        for variable, values in variables.items():
-            for value in values:
-                p = ask(job, variable, value)
-                db.execute("INSERT INTO growth VALUES (?, ?, ?, ?, ?, ?, ?)",
-                           (run_id, job, variable, value, p["wall"], p["cpu"], p["memory"]))
-                log(f"  growth {job} {variable} {value}: CPU {p['cpu']:.3g} s, {p['memory']:.0f} MB")
-    p = ask("declared")
-    db.execute("INSERT INTO growth VALUES (?, 'J8', 'declared users', 100000000, NULL, NULL, ?)", (run_id, p["memory"]))
-    log(f"  100 million declared users: {p['memory']:.1f} MB")
+    """All points, into the table growth.  A point that fails is kept as one that failed: the other figures stand."""
+    points = [(job, variable, value, (job, variable, value)) for job, variables in STEPS.items()
+              for variable, values in variables.items() for value in values]
+    for job, variable, value, args in points + [("J8", "declared users", 100_000_000, ("declared",))]:
+        try:
+            p = ask(*args)
+        except RuntimeError as e:
+            log(f"  growth {e}")
+            p = {"wall": None, "cpu": None, "memory": None, "parts": "failed"}
+        db.execute("INSERT INTO growth VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                   (run_id, job, variable, value, p["wall"], p["cpu"], p["memory"], p["parts"]))
+        if p["memory"] is not None:
+            log(f"  growth {job} {variable} {value}: CPU {p['cpu']:.3g} s, {p['memory']:.1f} MB")

@@ -14,7 +14,8 @@ CREATE TABLE IF NOT EXISTS contender(run_id INTEGER, job TEXT, contender TEXT, p
 CREATE TABLE IF NOT EXISTS time(run_id INTEGER, job TEXT, contender TEXT, round INTEGER, wall REAL, cpu REAL);
 CREATE TABLE IF NOT EXISTS goal(run_id INTEGER, job TEXT, goal TEXT, bound TEXT, wall REAL, low REAL, high REAL, cpu REAL,
                                 holds INTEGER, holds_cpu INTEGER);
-CREATE TABLE IF NOT EXISTS growth(run_id INTEGER, job TEXT, variable TEXT, value REAL, wall REAL, cpu REAL, memory REAL);
+CREATE TABLE IF NOT EXISTS growth(run_id INTEGER, job TEXT, variable TEXT, value REAL, wall REAL, cpu REAL, memory REAL,
+                                  parts TEXT);
 """
 
 NOT_MEASURED = """
@@ -33,6 +34,8 @@ def open_results(path):
     os.makedirs(os.path.dirname(path), exist_ok=True)
     db = sqlite3.connect(path, isolation_level=None)
     db.executescript(SCHEMA)
+    if not db.execute("SELECT 1 FROM pragma_table_info('growth') WHERE name = 'parts'").fetchone():
+        db.execute("ALTER TABLE growth ADD COLUMN parts TEXT")  # results of before
     return db
 
 
@@ -120,28 +123,32 @@ def goal_table(db, run_id, job=None):
         yield f"| {goal} | {bound} | {wall:.2f} | {low:.2f} - {high:.2f} | {'' if cpu is None else f'{cpu:.2f}'} | {word} |"
 
 
+def exponents(points):
+    """Of CPU time: over the last step, and of a line through all points."""
+    x, y = [math.log(p[0]) for p in points], [math.log(max(p[1], 1e-6)) for p in points]
+    mx, my = sum(x) / len(x), sum(y) / len(y)
+    return (y[-1] - y[-2]) / (x[-1] - x[-2]), sum((a - mx) * (b - my) for a, b in zip(x, y)) / sum((a - mx) ** 2 for a in x)
+
+
 def growth_table(db, run_id):
-    rows = db.execute("SELECT job, variable, value, cpu, memory FROM growth WHERE run_id = ? ORDER BY rowid", (run_id,)).fetchall()
+    rows = db.execute("SELECT job, variable, value, cpu, memory, parts FROM growth WHERE run_id = ? ORDER BY rowid", (run_id,)).fetchall()
     groups = {}
-    for job, variable, value, cpu, memory in rows:
-        groups.setdefault((job, variable), []).append((value, cpu, memory))
+    for job, variable, *point in rows:
+        groups.setdefault((job, variable), []).append(point)
     if not groups:
         return
-    yield "| job | what grows | values | CPU | exponent, last step | exponent, all | peak memory of the job at the last |"
-    yield "|---|---|---|---|--:|--:|--:|"
+    yield "| job | what grows | values | CPU | exponent, last step | exponent, all | peak memory of the job | where it goes, at the last |"
+    yield "|---|---|---|---|--:|--:|---|---|"
     for (job, variable), points in groups.items():
         values = ", ".join(f"{p[0]:,.0f}" for p in points)
-        if points[-1][1] is None:
-            yield f"| {job} | {variable} | {values} |  |  |  | {points[-1][2]:.1f} MB |"
-            continue
-        x, y = [math.log(p[0]) for p in points], [math.log(max(p[1], 1e-6)) for p in points]
-        mx, my = sum(x) / len(x), sum(y) / len(y)
-        slope = sum((a - mx) * (b - my) for a, b in zip(x, y)) / sum((a - mx) ** 2 for a in x)
-        last = (y[-1] - y[-2]) / (x[-1] - x[-2])
-        yield (f"| {job} | {variable} | {values} | {', '.join(seconds(p[1]) for p in points)} | {last:.2f} | {slope:.2f} | "
-               f"{points[-1][2]:,.0f} MB |")
+        memory = ", ".join("failed" if p[2] is None else f"{max(p[2], 0):.1f}" for p in points) + " MB"
+        times = last = every = ""
+        if all(p[1] for p in points):
+            times = ", ".join(seconds(p[1]) for p in points)
+            last, every = (f"{e:.2f}" for e in exponents(points))
+        yield f"| {job} | {variable} | {values} | {times} | {last} | {every} | {memory} | {points[-1][3] or ''} |"
     held = next((p[2] for (job, variable), points in groups.items() if (job, variable) == ("J1", "users") for p in points
-                 if p[0] == 1_000_000), None)
+                 if p[0] == 1_000_000 and p[2] is not None), None)
     if held is not None:
         yield ""
         yield (f"A million users in J1 take {held:.0f} MB beside the score store: the goal of under 200 MB "
@@ -173,9 +180,13 @@ def markdown(db, run_id):
         for (fact,) in db.execute("SELECT text FROM fact WHERE run_id = ? AND job = ?", (run_id, job)):
             yield from ["", fact]
     growth = list(growth_table(db, run_id))
+    yield from ["", "## Growth", ""]
     if growth:
-        yield from ["", "## Growth", "", "One size at a time, each point in a process of its own, the others small; small jobs show fixed costs, so the last step "
-                   "tells more than the fit over all. Memory is the process's peak less what it held before the job, the score store "
-                   "included in the latter.", ""]
+        yield "One size at a time, each point in a process of its own, the others small; small jobs show fixed costs, so the last step"
+        yield "tells more than the fit over all. Memory is the process's peak less what it held before the job, which the score store"
+        yield "is part of."
+        yield ""
         yield from growth
+    else:
+        yield "Not measured in this run (option --growth)."
     yield from NOT_MEASURED.splitlines()
