@@ -8,7 +8,7 @@
 #include "program.h"
 
 extern const Job limit_votes_f64, limit_votes_f32;                 /* j1_votes/limit.c */
-extern const Job limit_neighbors;                                  /* j4_neighbors/limit.c */
+extern const Job limit_neighbors, limit_neighbors_int16;           /* j4_neighbors/limit.c */
 extern const Job limit_fma_f64, limit_fma_f32, limit_read;         /* limit_ceilings.c */
 extern const Job limit_exp, limit_log, limit_philox;               /* limit_ceilings.c */
 

@@ -11,10 +11,17 @@
 
 /* ---- multiply-adds ---- */
 
-/* Sixteen independent chains of 64-byte vectors: more than latency times throughput of any core. */
-enum { CHAINS = 16, STEPS = 1 << 16 };
-typedef double Vec64 __attribute__((vector_size(64)));
-typedef float Vec32 __attribute__((vector_size(64)));
+/* Independent chains of the widest vectors there are: more than latency times throughput of any core, and no more than
+ * registers hold beside the factor and the term. */
+#if defined(__AVX512F__)
+enum { BYTES = 64, CHAINS = 16, STEPS = 1 << 16 };
+#elif defined(__AVX__)
+enum { BYTES = 32, CHAINS = 12, STEPS = 1 << 16 };
+#else
+enum { BYTES = 16, CHAINS = 12, STEPS = 1 << 16 };
+#endif
+typedef double Vec64 __attribute__((vector_size(BYTES)));
+typedef float Vec32 __attribute__((vector_size(BYTES)));
 
 typedef struct Ceiling {
   size_t pieces; /* of STEPS steps of all chains */
@@ -22,25 +29,25 @@ typedef struct Ceiling {
   double result; /* keeps the compiler honest */
 } Ceiling;
 
-#define FMA_PIECE(name, Vec, Number, lanes)                                                                            \
-  static void name(void *arg, size_t begin, size_t end, int worker) {                                                  \
-    Ceiling *c = arg;                                                                                                   \
-    Vec sum[CHAINS], factor, term;                                                                                      \
-    Number total = 0;                                                                                                   \
-    for (int j = 0; j < lanes; j++) {                                                                                   \
-      factor[j] = (Number)0.999;                                                                                        \
-      term[j] = (Number)0.001;                                                                                          \
-    }                                                                                                                   \
-    for (int i = 0; i < CHAINS; i++) sum[i] = term * (Number)i;                                                         \
-    for (size_t piece = begin; piece < end; piece++)                                                                    \
-      for (int step = 0; step < STEPS; step++)                                                                          \
-        for (int i = 0; i < CHAINS; i++) sum[i] = sum[i] * factor + term;                                               \
-    for (int i = 0; i < CHAINS; i++)                                                                                    \
-      for (int j = 0; j < lanes; j++) total += sum[i][j];                                                               \
-    if (worker == 0) c->result = total;                                                                                 \
+#define FMA_PIECE(name, Vec, Number, lanes)                                                                          \
+  static void name(void *arg, size_t begin, size_t end, int worker) {                                                \
+    Ceiling *c = arg;                                                                                                \
+    Vec sum[CHAINS], factor, term;                                                                                   \
+    Number total = 0;                                                                                                \
+    for (int j = 0; j < lanes; j++) {                                                                                \
+      factor[j] = (Number)0.999;                                                                                     \
+      term[j] = (Number)0.001;                                                                                       \
+    }                                                                                                                \
+    for (int i = 0; i < CHAINS; i++) sum[i] = term * (Number)i;                                                      \
+    for (size_t piece = begin; piece < end; piece++)                                                                 \
+      for (int step = 0; step < STEPS; step++)                                                                       \
+        for (int i = 0; i < CHAINS; i++) sum[i] = sum[i] * factor + term;                                            \
+    for (int i = 0; i < CHAINS; i++)                                                                                 \
+      for (int j = 0; j < lanes; j++) total += sum[i][j];                                                            \
+    if (worker == 0) c->result = total;                                                                              \
   }
-FMA_PIECE(fma_f64_piece, Vec64, double, 8)
-FMA_PIECE(fma_f32_piece, Vec32, float, 16)
+FMA_PIECE(fma_f64_piece, Vec64, double, BYTES / 8)
+FMA_PIECE(fma_f32_piece, Vec32, float, BYTES / 4)
 
 static void *fma_open(const Args *args, double lanes) {
   Ceiling *c = allocate(sizeof *c);
@@ -51,11 +58,11 @@ static void *fma_open(const Args *args, double lanes) {
 }
 
 static void *fma_f64_open(const Args *args) {
-  return fma_open(args, 8);
+  return fma_open(args, BYTES / 8);
 }
 
 static void *fma_f32_open(const Args *args) {
-  return fma_open(args, 16);
+  return fma_open(args, BYTES / 4);
 }
 
 static void fma_f64_run(void *state) {
@@ -70,12 +77,12 @@ static void fma_f32_run(void *state) {
 
 /* The work done, as it is rounded up to whole pieces. */
 static void fma_write_f64(void *state, FILE *out) {
-  double flops = (double)((Ceiling *)state)->pieces * 2.0 * 8 * CHAINS * STEPS;
+  double flops = (double)((Ceiling *)state)->pieces * 2.0 * (BYTES / 8) * CHAINS * STEPS;
   fwrite(&flops, sizeof flops, 1, out);
 }
 
 static void fma_write_f32(void *state, FILE *out) {
-  double flops = (double)((Ceiling *)state)->pieces * 2.0 * 16 * CHAINS * STEPS;
+  double flops = (double)((Ceiling *)state)->pieces * 2.0 * (BYTES / 4) * CHAINS * STEPS;
   fwrite(&flops, sizeof flops, 1, out);
 }
 
@@ -86,7 +93,7 @@ const Job limit_fma_f32 = {"fma_f32", fma_f32_open, fma_f32_run, fma_write_f32};
 
 typedef struct Memory {
   Vec64 *data;
-  size_t count; /* of 64-byte lines */
+  size_t count; /* of vectors */
   int threads;
   double sum;
 } Memory;
