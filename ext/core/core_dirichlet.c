@@ -151,49 +151,59 @@ void pllm_core_dirichlet_one(const PllmDirichlet *d, uint64_t id, int64_t turn, 
 
 /* ---- Many users ---- */
 
-/* One component of a tile after its first block. */
-typedef struct Lanes {
-  double l[PLLM_BLOCK];
-  double open[PLLM_BLOCK]; /* 1: not settled, 0: settled.  (gcc vectorises selects of doubles, not of integers.) */
-} Lanes;
+_Static_assert(PLLM_BLOCK == 64, "a word tells which lanes of a block are open");
 
-/* Attempt 0 of one component with the first block alone: the early tests of draw_log. */
-static PLLM_INLINE void first_try_body(Lanes *x, const PllmShape *s, const uint64_t *bits) {
-  double u[PLLM_BLOCK], p[PLLM_BLOCK];
+/* Attempt 0 of one component with the first block alone, the early tests of draw_log: the logarithms into l[PLLM_BLOCK],
+** and which lanes are not settled.
+**
+** Here and below: no copy of a block and nothing set to zero, as gcc makes those string instructions, which cost more
+** than the arithmetic; and selects are of doubles, as gcc vectorises those and not the ones of integers. */
+static PLLM_INLINE void first_try_body(double *l, uint64_t *open, const PllmShape *s, const uint64_t *bits) {
+  double p[PLLM_BLOCK];
   const double alpha = s->alpha, rest = s->rest, inverse = s->inverse, log_alpha = s->log_alpha, offset = s->offset,
                slope = s->slope;
-  for (int j = 0; j < PLLM_BLOCK; j++) u[j] = pllm_philox_unit(bits[j]);
+  uint64_t mask = 0;
   if (s->large) {
-    for (int j = 0; j < PLLM_BLOCK; j++) x->l[j] = large_log(u[j], &p[j], alpha, inverse, log_alpha, offset, slope);
-    for (int j = 0; j < PLLM_BLOCK; j++) x->open[j] = large_accepts_early(p[j], u[j], v_most(bits[j])) ? 0.0 : 1.0;
-    return;
+    for (int j = 0; j < PLLM_BLOCK; j++)
+      l[j] = large_log(pllm_philox_unit(bits[j]), &p[j], alpha, inverse, log_alpha, offset, slope);
+    for (int j = 0; j < PLLM_BLOCK; j++)
+      p[j] = large_accepts_early(p[j], pllm_philox_unit(bits[j]), v_most(bits[j])) ? 0.0 : 1.0;
+  } else {
+    /* Where u > rest this logarithm is not the one wanted, but those lanes stay open. */
+    for (int j = 0; j < PLLM_BLOCK; j++) {
+      double u = pllm_philox_unit(bits[j]);
+      p[j] = u;
+      l[j] = pllm_log1_normal(u) * inverse;
+    }
+    for (int i = 0; i < s->squarings; i++)
+      for (int j = 0; j < PLLM_BLOCK; j++) p[j] *= p[j];
+    for (int j = 0; j < PLLM_BLOCK; j++) {
+      double doubtful = v_most(bits[j]) > 1.0 - p[j] ? 1.0 : 0.0;
+      p[j] = pllm_philox_unit(bits[j]) > rest ? 1.0 : doubtful;
+    }
   }
-  memcpy(p, u, sizeof p);
-  for (int i = 0; i < s->squarings; i++)
-    for (int j = 0; j < PLLM_BLOCK; j++) p[j] *= p[j];
-  /* Where u > rest this logarithm is not the one wanted, but those lanes stay open. */
-  for (int j = 0; j < PLLM_BLOCK; j++) x->l[j] = pllm_log1_normal(u[j]) * inverse;
-  for (int j = 0; j < PLLM_BLOCK; j++) {
-    double tail = u[j] > rest ? 1.0 : 0.0, doubtful = v_most(bits[j]) > 1.0 - p[j] ? 1.0 : 0.0;
-    x->open[j] = tail > 0.0 ? 1.0 : doubtful;
-  }
+  for (int j = 0; j < PLLM_BLOCK; j++) mask |= pllm_double_bits(p[j]) >> 61 << j; /* 1 for 1.0 */
+  *open = mask;
 }
-PLLM_KERNEL(first_try, (Lanes * x, const PllmShape *s, const uint64_t *bits), (x, s, bits))
+PLLM_KERNEL(first_try, (double *l, uint64_t *open, const PllmShape *s, const uint64_t *bits), (l, open, s, bits))
 
 /* D1 for PLLM_BLOCK users of a tile of logarithms, the components `stride` apart. */
 static PLLM_INLINE void normalise_body(double *tile, int n, size_t stride) {
   double most[PLLM_BLOCK], sum[PLLM_BLOCK];
-  memcpy(most, tile, sizeof most);
-  for (int b = 1; b < n; b++) {
+  const double *second = tile + (n > 1 ? stride : 0);
+  for (int j = 0; j < PLLM_BLOCK; j++) most[j] = second[j] > tile[j] ? second[j] : tile[j];
+  for (int b = 2; b < n; b++) {
     const double *row = tile + (size_t)b * stride;
     for (int j = 0; j < PLLM_BLOCK; j++) most[j] = row[j] > most[j] ? row[j] : most[j];
   }
   for (int j = 0; j < PLLM_BLOCK; j++) sum[j] = 0.0;
   for (int b = 0; b < n; b++) {
-    double *row = tile + (size_t)b * stride, e[PLLM_BLOCK];
-    for (int j = 0; j < PLLM_BLOCK; j++) e[j] = pllm_exp1(row[j] - most[j]);
-    for (int j = 0; j < PLLM_BLOCK; j++) sum[j] += e[j];
-    memcpy(row, e, sizeof e);
+    double *row = tile + (size_t)b * stride;
+    for (int j = 0; j < PLLM_BLOCK; j++) {
+      double e = pllm_exp1(row[j] - most[j]);
+      row[j] = e;
+      sum[j] += e;
+    }
   }
   for (int j = 0; j < PLLM_BLOCK; j++) sum[j] = 1.0 / sum[j];
   for (int b = 0; b < n; b++) {
@@ -211,7 +221,7 @@ typedef struct Gathered {
   double l[PLLM_BLOCK], open[PLLM_BLOCK];
 } Gathered;
 
-static PLLM_INLINE void whole_small_body(Gathered *g) {
+static PLLM_INLINE void whole_small_body(Gathered *g, int squarings) {
   double u[PLLM_BLOCK], y[PLLM_BLOCK];
   for (int j = 0; j < PLLM_BLOCK; j++) {
     u[j] = pllm_philox_unit(g->bits[j]);
@@ -221,15 +231,16 @@ static PLLM_INLINE void whole_small_body(Gathered *g) {
     double v = v_exact(g->bits[j], g->fine[j]), bound = pllm_exp1(y[j] - pllm_exp1(g->l[j]));
     g->open[j] = v <= bound ? 0.0 : 1.0;
   }
+  for (int j = 0; j < PLLM_BLOCK; j++) y[j] = u[j] <= g->rest[j] ? 1.0 : 0.0; /* 1: may be accepted early */
+  for (int i = 0; i < squarings; i++)
+    for (int j = 0; j < PLLM_BLOCK; j++) u[j] = i < g->squarings[j] ? u[j] * u[j] : u[j];
   for (int j = 0; j < PLLM_BLOCK; j++) {
-    double p = u[j], early;
-    for (int i = 0; i < MAX_SQUARINGS; i++) p = i < g->squarings[j] ? p * p : p;
-    early = v_most(g->bits[j]) <= 1.0 - p ? 0.0 : 1.0;
-    early = u[j] <= g->rest[j] ? early : 1.0;
+    double early = v_most(g->bits[j]) <= 1.0 - u[j] ? 0.0 : 1.0;
+    early = y[j] > 0.0 ? early : 1.0;
     g->open[j] *= early;
   }
 }
-PLLM_KERNEL(whole_small, (Gathered * g), (g))
+PLLM_KERNEL(whole_small, (Gathered * g, int squarings), (g, squarings))
 
 static PLLM_INLINE void whole_large_body(Gathered *g) {
   double r[PLLM_BLOCK];
@@ -251,6 +262,8 @@ typedef struct Tile {
   PllmPurpose purpose;
   uint64_t first;  /* its first user */
   uint32_t users;  /* a power of two, a multiple of PLLM_BLOCK */
+  int shift;       /* and its logarithm */
+  int squarings;   /* the most of any component */
   double *weights; /* [n][users]: logarithms until normalised */
   uint32_t *list;  /* [2][n * users] lanes not settled, lane = component * users + user */
   Gathered g;
@@ -275,11 +288,11 @@ static size_t attempt_lanes(Tile *t, uint32_t attempt, const uint32_t *list, siz
   size_t left = 0;
   for (size_t j = 0; j < PLLM_BLOCK; j++) {
     lane[j] = list[j < count ? j : 0];
-    component[j] = lane[j] / t->users;
+    component[j] = lane[j] >> t->shift;
   }
   for (uint32_t half = 0; half < 2; half++) {
     for (int j = 0; j < PLLM_BLOCK; j++) {
-      uint64_t id = t->first + lane[j] % t->users;
+      uint64_t id = t->first + (lane[j] & (t->users - 1));
       block.word[0][j] = id & 0xffffffffu;
       block.word[1][j] = id >> 32;
       block.word[2][j] = component[j] / 2;
@@ -296,7 +309,7 @@ static size_t attempt_lanes(Tile *t, uint32_t attempt, const uint32_t *list, siz
   if (t->d->shape[component[0]].large)
     whole_large(g);
   else
-    whole_small(g);
+    whole_small(g, t->squarings);
   for (size_t j = 0; j < count; j++) {
     t->weights[lane[j]] = g->l[j]; /* overwritten if rejected */
     rejected[left] = lane[j];
@@ -323,7 +336,6 @@ static void settle(Tile *t, uint32_t *list, size_t open) {
 /* Fill the tile with the weights of users first .. first + users - 1, or at least the first `wanted` of them. */
 static void draw_tile(Tile *t, size_t wanted) {
   PllmPhiloxBits bits;
-  Lanes x;
   const PllmDirichlet *d = t->d;
   uint32_t *list[2] = {t->list, t->list + (size_t)d->n * t->users}; /* alpha <= 1, alpha > 1 */
   size_t open[2] = {0, 0};
@@ -332,14 +344,11 @@ static void draw_tile(Tile *t, size_t wanted) {
       const PllmShape *s = &d->shape[b];
       uint32_t lane = (uint32_t)b * t->users + user, *append = list[s->large];
       size_t n = open[s->large];
+      uint64_t left;
       if ((b & 1) == 0)
         pllm_core_philox_range(t->first + user, (uint32_t)b / 2, 0, d->seed, (uint32_t)t->purpose, bits);
-      first_try(&x, s, bits[b & 1]);
-      memcpy(t->weights + lane, x.l, sizeof x.l);
-      for (uint32_t j = 0; j < PLLM_BLOCK; j++) {
-        append[n] = lane + j;
-        n += pllm_double_bits(x.open[j]) >> 61; /* 1 for 1.0 */
-      }
+      first_try(t->weights + lane, &left, s, bits[b & 1]);
+      for (; left; left &= left - 1) append[n++] = lane + (uint32_t)__builtin_ctzll(left);
       open[s->large] = n;
     }
   settle(t, list[0], open[0]);
@@ -347,11 +356,31 @@ static void draw_tile(Tile *t, size_t wanted) {
   for (uint32_t user = 0; user < wanted; user += PLLM_BLOCK) normalise(t->weights + user, d->n, t->users);
 }
 
+/* Component-major to user-major: out[j][b] = tile[b][j].  By pairs, which halves the stores that bound it. */
+static void tile_rows(double *out, const double *tile, size_t n, size_t stride, size_t users) {
+  typedef double Pair __attribute__((vector_size(16)));
+  size_t even = n & ~(size_t)1;
+  for (size_t j = 0; j < users / 2 * 2; j += 2)
+    for (size_t b = 0; b < even; b += 2) {
+      Pair p, q, here, there;
+      memcpy(&p, tile + b * stride + j, sizeof p);
+      memcpy(&q, tile + (b + 1) * stride + j, sizeof q);
+      here = (Pair){p[0], q[0]};
+      there = (Pair){p[1], q[1]};
+      memcpy(out + j * n + b, &here, sizeof here);
+      memcpy(out + (j + 1) * n + b, &there, sizeof there);
+    }
+  for (size_t j = 0; j < users; j++)
+    for (size_t b = j < users / 2 * 2 ? even : 0; b < n; b++) out[j * n + b] = tile[b * stride + j];
+}
+
 void pllm_core_dirichlet_many(const PllmDirichlet *d, uint64_t first, size_t count, int64_t turn, double *out,
                               double *scratch) {
   double l = drifted(d, turn);
   size_t n = (size_t)d->n, users = PLLM_DIRICHLET_TILE(n);
   Tile t = {.d = d, .users = (uint32_t)users, .weights = scratch, .list = (uint32_t *)(scratch + n * users)};
+  while ((uint32_t)1 << t.shift < t.users) t.shift++;
+  for (size_t b = 0; b < n; b++) t.squarings = d->shape[b].squarings > t.squarings ? d->shape[b].squarings : t.squarings;
   for (int j = 0; j < PLLM_BLOCK; j++) gather_shape(&t.g, j, &d->shape[0]);
   for (size_t i = 0; i < count; i += users) {
     size_t some = count - i < users ? count - i : users;
@@ -363,8 +392,7 @@ void pllm_core_dirichlet_many(const PllmDirichlet *d, uint64_t first, size_t cou
     t.first = first + i;
     t.purpose = PLLM_PURPOSE_WEIGHTS;
     draw_tile(&t, some);
-    for (size_t j = 0; j < some; j++)
-      for (size_t b = 0; b < n; b++) row[j * n + b] = t.weights[b * users + j];
+    tile_rows(row, t.weights, n, users, some);
     if (l == 0.0) continue;
     t.purpose = PLLM_PURPOSE_DRIFT;
     draw_tile(&t, some);
