@@ -159,7 +159,8 @@ _Static_assert(PLLM_BLOCK == 64, "a word tells which lanes of a block are open")
 ** Here and below: no copy of a block and nothing set to zero, as gcc makes those string instructions, which cost more
 ** than the arithmetic; and selects are of doubles, as gcc vectorises those and not the ones of integers. */
 static PLLM_INLINE void first_try_body(double *l, uint64_t *open, const PllmShape *s, const uint64_t *bits) {
-  double p[PLLM_BLOCK];
+  double p[PLLM_BLOCK], k[PLLM_BLOCK], f[PLLM_BLOCK], q[PLLM_BLOCK];
+  uint64_t some[PLLM_BLOCK / 2];
   const double alpha = s->alpha, rest = s->rest, inverse = s->inverse, log_alpha = s->log_alpha, offset = s->offset,
                slope = s->slope;
   uint64_t mask = 0;
@@ -173,8 +174,9 @@ static PLLM_INLINE void first_try_body(double *l, uint64_t *open, const PllmShap
     for (int j = 0; j < PLLM_BLOCK; j++) {
       double u = pllm_philox_unit(bits[j]);
       p[j] = u;
-      l[j] = pllm_log1_normal(u) * inverse;
+      pllm_log1_begin(u, 0.0, &k[j], &f[j], &q[j]);
     }
+    for (int j = 0; j < PLLM_BLOCK; j++) l[j] = pllm_log1_end(k[j], f[j], q[j]) * inverse;
     for (int i = 0; i < s->squarings; i++)
       for (int j = 0; j < PLLM_BLOCK; j++) p[j] *= p[j];
     for (int j = 0; j < PLLM_BLOCK; j++) {
@@ -182,14 +184,17 @@ static PLLM_INLINE void first_try_body(double *l, uint64_t *open, const PllmShap
       p[j] = pllm_philox_unit(bits[j]) > rest ? 1.0 : doubtful;
     }
   }
-  for (int j = 0; j < PLLM_BLOCK; j++) mask |= pllm_double_bits(p[j]) >> 61 << j; /* 1 for 1.0 */
+  /* A shift by 61 makes 1.0 a bit; folded by halves, as gcc vectorises no shift by j. */
+  for (int j = 0; j < 32; j++) some[j] = pllm_double_bits(p[j]) >> 61 | pllm_double_bits(p[j + 32]) >> 61 << 32;
+  for (int j = 0; j < 16; j++) some[j] |= some[j + 16] << 16;
+  for (int j = 0; j < 8; j++) mask |= (some[j] | some[j + 8] << 8) << j;
   *open = mask;
 }
 PLLM_KERNEL(first_try, (double *l, uint64_t *open, const PllmShape *s, const uint64_t *bits), (l, open, s, bits))
 
 /* D1 for PLLM_BLOCK users of a tile of logarithms, the components `stride` apart. */
 static PLLM_INLINE void normalise_body(double *tile, int n, size_t stride) {
-  double most[PLLM_BLOCK], sum[PLLM_BLOCK];
+  double most[PLLM_BLOCK], sum[PLLM_BLOCK], k[PLLM_BLOCK], hi[PLLM_BLOCK], c[PLLM_BLOCK];
   const double *second = tile + (n > 1 ? stride : 0);
   for (int j = 0; j < PLLM_BLOCK; j++) most[j] = second[j] > tile[j] ? second[j] : tile[j];
   for (int b = 2; b < n; b++) {
@@ -199,8 +204,9 @@ static PLLM_INLINE void normalise_body(double *tile, int n, size_t stride) {
   for (int j = 0; j < PLLM_BLOCK; j++) sum[j] = 0.0;
   for (int b = 0; b < n; b++) {
     double *row = tile + (size_t)b * stride;
+    for (int j = 0; j < PLLM_BLOCK; j++) pllm_exp1_begin(row[j] - most[j], &k[j], &hi[j], &c[j]);
     for (int j = 0; j < PLLM_BLOCK; j++) {
-      double e = pllm_exp1(row[j] - most[j]);
+      double e = pllm_exp1_end(k[j], hi[j], c[j]);
       row[j] = e;
       sum[j] += e;
     }
