@@ -177,7 +177,12 @@ static PLLM_INLINE void first_try_body(double *l, uint64_t *open, const PllmShap
       pllm_log1_begin(u, 0.0, &k[j], &f[j], &q[j]);
     }
     for (int j = 0; j < PLLM_BLOCK; j++) l[j] = pllm_log1_end(k[j], f[j], q[j]) * inverse;
-    for (int i = 0; i < s->squarings; i++)
+    for (int i = 1; i < s->squarings; i += 2)
+      for (int j = 0; j < PLLM_BLOCK; j++) {
+        double square = p[j] * p[j];
+        p[j] = square * square;
+      }
+    if (s->squarings & 1)
       for (int j = 0; j < PLLM_BLOCK; j++) p[j] *= p[j];
     for (int j = 0; j < PLLM_BLOCK; j++) {
       double doubtful = v_most(bits[j]) > 1.0 - p[j] ? 1.0 : 0.0;

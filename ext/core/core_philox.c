@@ -21,38 +21,61 @@
     key1 += PLLM_PHILOX_W1;                                                                                           \
   }
 
+#define ROUND(V, MUL, XOR, SHIFT, x)                                                                                  \
+  {                                                                                                                   \
+    V p = MUL(x.a, m0), q = MUL(x.c, m1);                                                                             \
+    x.a = XOR(XOR(SHIFT(q, 32), x.b), keys[round][0]);                                                                \
+    x.c = XOR(XOR(SHIFT(p, 32), x.d), keys[round][1]);                                                                \
+    x.b = q;                                                                                                          \
+    x.d = p;                                                                                                          \
+  }
+
+/* Two vectors of counters at a time: a round waits for its multiplication. */
 #define ROUNDS(V, MUL, XOR, SHIFT)                                                                                    \
   for (int round = 0; round < 10; round++) {                                                                          \
-    V p = MUL(a, m0), q = MUL(c, m1);                                                                                 \
-    a = XOR(XOR(SHIFT(q, 32), b), keys[round][0]);                                                                    \
-    c = XOR(XOR(SHIFT(p, 32), d), keys[round][1]);                                                                    \
-    b = q;                                                                                                            \
-    d = p;                                                                                                            \
+    ROUND(V, MUL, XOR, SHIFT, x)                                                                                      \
+    ROUND(V, MUL, XOR, SHIFT, y)                                                                                      \
   }
+
+#define COUNTER(LOAD, j)                                                                                              \
+  {                                                                                                                   \
+    LOAD((const void *)&block->word[0][j]), LOAD((const void *)&block->word[1][j]),                                   \
+        LOAD((const void *)&block->word[2][j]), LOAD((const void *)&block->word[3][j])                                \
+  }
+#define KEEP(STORE, AND, x, j)                                                                                        \
+  STORE((void *)&block->word[0][j], AND(x.a, low));                                                                   \
+  STORE((void *)&block->word[1][j], AND(x.b, low));                                                                   \
+  STORE((void *)&block->word[2][j], AND(x.c, low));                                                                   \
+  STORE((void *)&block->word[3][j], AND(x.d, low));
 
 #define BLOCK(V, WIDTH, LOAD, STORE, SET, MUL, XOR, AND, SHIFT)                                                       \
   KEYS(V, SET)                                                                                                        \
-  for (int j = 0; j < PLLM_BLOCK; j += (WIDTH)) {                                                                     \
+  for (int j = 0; j < PLLM_BLOCK; j += 2 * (WIDTH)) {                                                                 \
     const V m0 = SET(PLLM_PHILOX_M0), m1 = SET(PLLM_PHILOX_M1), low = SET(0xffffffff);                                \
-    V a = LOAD((const void *)&block->word[0][j]), b = LOAD((const void *)&block->word[1][j]);                         \
-    V c = LOAD((const void *)&block->word[2][j]), d = LOAD((const void *)&block->word[3][j]);                         \
+    struct {                                                                                                          \
+      V a, b, c, d;                                                                                                   \
+    } x = COUNTER(LOAD, j), y = COUNTER(LOAD, j + (WIDTH));                                                           \
     ROUNDS(V, MUL, XOR, SHIFT)                                                                                        \
-    STORE((void *)&block->word[0][j], AND(a, low));                                                                   \
-    STORE((void *)&block->word[1][j], AND(b, low));                                                                   \
-    STORE((void *)&block->word[2][j], AND(c, low));                                                                   \
-    STORE((void *)&block->word[3][j], AND(d, low));                                                                   \
+    KEEP(STORE, AND, x, j)                                                                                            \
+    KEEP(STORE, AND, y, j + (WIDTH))                                                                                  \
   }
 
 #define RANGE(V, WIDTH, STORE, SET, MUL, XOR, AND, SHIFT, LEFT, ADD, IOTA)                                            \
   V id = ADD(SET((long long)first), IOTA);                                                                            \
   KEYS(V, SET)                                                                                                        \
-  for (int j = 0; j < PLLM_BLOCK; j += (WIDTH)) {                                                                     \
+  for (int j = 0; j < PLLM_BLOCK; j += 2 * (WIDTH)) {                                                                 \
     const V m0 = SET(PLLM_PHILOX_M0), m1 = SET(PLLM_PHILOX_M1), low = SET(0xffffffff);                                \
-    V a = AND(id, low), b = SHIFT(id, 32), c = SET((long long)index), d = SET((long long)attempt);                    \
+    V after = ADD(id, SET(WIDTH));                                                                                    \
+    struct {                                                                                                          \
+      V a, b, c, d;                                                                                                   \
+    } x = {id, SHIFT(id, 32), SET((long long)index), SET((long long)attempt)},                                        \
+      y = {after, SHIFT(after, 32), SET((long long)index), SET((long long)attempt)};                                  \
     ROUNDS(V, MUL, XOR, SHIFT)                                                                                        \
-    STORE((void *)&bits[0][j], XOR(LEFT(b, 32), AND(a, low)));                                                        \
-    STORE((void *)&bits[1][j], XOR(LEFT(d, 32), AND(c, low)));                                                        \
-    id = ADD(id, SET(WIDTH));                                                                                         \
+    STORE((void *)&bits[0][j], XOR(LEFT(x.b, 32), AND(x.a, low)));                                                    \
+    STORE((void *)&bits[1][j], XOR(LEFT(x.d, 32), AND(x.c, low)));                                                    \
+    STORE((void *)&bits[0][j + (WIDTH)], XOR(LEFT(y.b, 32), AND(y.a, low)));                                          \
+    STORE((void *)&bits[1][j + (WIDTH)], XOR(LEFT(y.d, 32), AND(y.c, low)));                                          \
+    id = ADD(after, SET(WIDTH));                                                                                      \
   }
 
 #define ARGS uint64_t first, uint32_t index, uint32_t attempt, uint32_t key0, uint32_t key1, PllmPhiloxBits bits
