@@ -232,15 +232,30 @@ typedef struct Gathered {
   double l[PLLM_BLOCK], open[PLLM_BLOCK];
 } Gathered;
 
+/* The inner loops are small_log and small_accepts in pieces. */
 static PLLM_INLINE void whole_small_body(Gathered *g, int squarings) {
-  double u[PLLM_BLOCK], y[PLLM_BLOCK];
+  double u[PLLM_BLOCK], y[PLLM_BLOCK], k[PLLM_BLOCK], f[PLLM_BLOCK], q[PLLM_BLOCK];
   for (int j = 0; j < PLLM_BLOCK; j++) {
+    double share;
     u[j] = pllm_philox_unit(g->bits[j]);
-    g->l[j] = small_log(u[j], &y[j], g->alpha[j], g->rest[j], g->inverse[j]);
+    share = (1.0 - u[j]) * g->inverse[j];
+    pllm_log1_begin(u[j] > g->rest[j] ? share : 1.0, 0.0, &k[j], &f[j], &q[j]);
   }
   for (int j = 0; j < PLLM_BLOCK; j++) {
-    double v = v_exact(g->bits[j], g->fine[j]), bound = pllm_exp1(y[j] - pllm_exp1(g->l[j]));
-    g->open[j] = v <= bound ? 0.0 : 1.0;
+    double e = -pllm_log1_end(k[j], f[j], q[j]);
+    y[j] = e > 0.0 ? e : 0.0;
+  }
+  for (int j = 0; j < PLLM_BLOCK; j++) {
+    double t = g->rest[j] + g->alpha[j] * y[j];
+    pllm_log1_begin(u[j] > g->rest[j] ? t : u[j], 0.0, &k[j], &f[j], &q[j]);
+  }
+  for (int j = 0; j < PLLM_BLOCK; j++) g->l[j] = pllm_log1_end(k[j], f[j], q[j]) * g->inverse[j];
+  for (int j = 0; j < PLLM_BLOCK; j++) pllm_exp1_begin(g->l[j], &k[j], &f[j], &q[j]);
+  for (int j = 0; j < PLLM_BLOCK; j++) y[j] -= pllm_exp1_end(k[j], f[j], q[j]);
+  for (int j = 0; j < PLLM_BLOCK; j++) pllm_exp1_begin(y[j], &k[j], &f[j], &q[j]);
+  for (int j = 0; j < PLLM_BLOCK; j++) {
+    double bound = pllm_exp1_end(k[j], f[j], q[j]);
+    g->open[j] = v_exact(g->bits[j], g->fine[j]) <= bound ? 0.0 : 1.0;
   }
   for (int j = 0; j < PLLM_BLOCK; j++) y[j] = u[j] <= g->rest[j] ? 1.0 : 0.0; /* 1: may be accepted early */
   for (int i = 0; i < squarings; i++)
