@@ -232,7 +232,7 @@ typedef struct Gathered {
   double l[PLLM_BLOCK], open[PLLM_BLOCK];
 } Gathered;
 
-/* The inner loops are small_log and small_accepts in pieces. */
+/* small_log, small_accepts and the early test, in pieces. */
 static PLLM_INLINE void whole_small_body(Gathered *g, int squarings) {
   double u[PLLM_BLOCK], y[PLLM_BLOCK], k[PLLM_BLOCK], f[PLLM_BLOCK], q[PLLM_BLOCK];
   for (int j = 0; j < PLLM_BLOCK; j++) {
@@ -406,7 +406,8 @@ void pllm_core_dirichlet_many(const PllmDirichlet *d, uint64_t first, size_t cou
   size_t n = (size_t)d->n, users = PLLM_DIRICHLET_TILE(n);
   Tile t = {.d = d, .users = (uint32_t)users, .weights = scratch, .list = (uint32_t *)(scratch + n * users)};
   while ((uint32_t)1 << t.shift < t.users) t.shift++;
-  for (size_t b = 0; b < n; b++) t.squarings = d->shape[b].squarings > t.squarings ? d->shape[b].squarings : t.squarings;
+  for (size_t b = 0; b < n; b++)
+    t.squarings = d->shape[b].squarings > t.squarings ? d->shape[b].squarings : t.squarings;
   for (int j = 0; j < PLLM_BLOCK; j++) gather_shape(&t.g, j, &d->shape[0]);
   for (size_t i = 0; i < count; i += users) {
     size_t some = count - i < users ? count - i : users;
