@@ -70,6 +70,7 @@ PllmStatus pllm_ext_bulk_open(PllmTvfCursor *cursor, int source, const char *nam
   status = pllm_ext_poll_open(cursor->conn, &bulk->poll, err);
   if (status != PLLM_OK) return status;
   status = pllm_ext_scores_open(cursor->conn, &bulk->responses, bulk->raw, &bulk->scores, err);
+  if (status == PLLM_INVALID && bulk->responses_name) pllm_error_prefix(err, "option \"responses\"");
   if (status == PLLM_OK) cursor->skipped = (sqlite3_int64)bulk->scores->view.skipped;
   return status;
 }

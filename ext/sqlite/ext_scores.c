@@ -21,7 +21,7 @@
 #define CACHE_STORES 4
 #define CACHE_BYTES ((size_t)256 << 20)
 /* reward_models and the prompts table may be views, even of bulk jobs, but must not lead back to the same job. */
-#define MAX_NESTING 8
+#define MAX_NESTING 3
 
 typedef struct Cache {
   Entry *entries;

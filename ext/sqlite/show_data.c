@@ -157,6 +157,8 @@ static PllmStatus read_table(sqlite3 *db, PllmFigureData *data, const char *name
   if (status == PLLM_OK) {
     sql = sqlite3_mprintf("SELECT * FROM %s", table.quoted);
     status = sql ? pllm_ext_rows_prepare(db, sql, NULL, NULL, &stmt, err) : pllm_fail_nomem(err);
+    if (status == PLLM_INVALID && !name) /* as of a view of a table that is not there */
+      pllm_error_prefix(err, "table %s, made by %s", data->figure->table, data->figure->made_by);
     if (status == PLLM_OK) status = read_statement(db, data, stmt, table.name, err);
   }
   sqlite3_free(sql);

@@ -141,7 +141,7 @@ const PllmFigure pllm_ext_figures[] = {
                     "after five interactions.",
         .reading = "Bars: score.",
         .table = "leaderboard",
-        .made_by = "sql/leaderboard.sql",
+        .made_by = "sql/leaderboard.sql after sql/adaptation.sql",
         .label = "method",
         .value = "score",
         .value_title = "score",

@@ -128,7 +128,7 @@ fails(db, f"{V}('pop', 'dev')", f'persona_votes: argument 2 (split): no split "d
 fails(db, f"{V}('pop', NULL, '{{\"treads\":2}}')", 'persona_votes: unknown option "treads"; known options: responses, scores')
 fails(db, f"{V}('pop', NULL, '{{\"scores\":\"zscores\"}}')", 'persona_votes: option "scores" is "zscores"; one of normalized|raw is required')
 fails(db, f"{V}('pop', NULL, '{{\"responses\":\"r\"}}')", 'persona_votes: option "responses": no such table: r')
-fails(db, f"{V}('pop', NULL, '{{\"responses\":\"pop\"}}')", 'persona_votes: "pop" is no persona_responses table')
+fails(db, f"{V}('pop', NULL, '{{\"responses\":\"pop\"}}')", 'persona_votes: option "responses": "pop" is no persona_responses table')
 fails(db, f"{V}('plain', NULL)", "persona_votes: plain: no such column: user_id")
 fails(db, f"{V}('dup', NULL)", "persona_votes: dup: user_id 7 stands twice")
 fails(db, f"{V}('short', NULL)", f"persona_votes: short: user_id 7: weights: 3 numbers; 4 {many}")

@@ -184,9 +184,9 @@ fails(db, "SELECT persona_chart('fewshot', '{\"table\": \"nothing\"}')", "person
 bare = connect()
 for name, columns in (("coefficients", "feature, median, low, q1, q3, high"), ("fewshot", "method, interactions, captured_share"),
                       ("continual", "method, turn, regret"), ("leaderboard", "method, score")):
-    file = {"fewshot": "adaptation"}.get(name, name)
+    files = {"fewshot": "sql/adaptation.sql", "leaderboard": "sql/leaderboard.sql after sql/adaptation.sql"}
     fails(bare, f"SELECT persona_chart('{name}')",
-          f'persona_chart: {name}: no such table: {name}; sql/{file}.sql makes it, or option "table" names a table or view '
+          f'persona_chart: {name}: no such table: {name}; {files.get(name, "sql/" + name + ".sql")} makes it, or option "table" names a table or view '
           f'with columns {columns}')
 fails(bare, "SELECT persona_chart('winners')", "persona_chart: winners: persona_votes: argument 1 (population): no such table: users")
 db.execute("CREATE TABLE words AS SELECT 'a' AS method, 1 AS score UNION ALL SELECT 'b', 'much'")
@@ -210,5 +210,13 @@ db.execute("PRAGMA trusted_schema=0")
 fails(db, "SELECT * FROM chart", "unsafe use of persona_chart()")
 db.execute("PRAGMA trusted_schema=1")
 eq(len(json.loads(db.execute("SELECT spec FROM chart").fetchone()[0])["data"]["values"]), 2, "views may hold charts")
+
+# ---- a view whose own table is missing ----
+with open(f"{ROOT}/sql/leaderboard.sql") as f:
+    view = f.read()
+lone = connect()
+lone.executescript(view[view.index("CREATE TEMP VIEW"):].split(";\n")[0])
+fails(lone, "SELECT persona_chart('leaderboard')", "persona_chart: leaderboard: table leaderboard, made by sql/leaderboard.sql after "
+      "sql/adaptation.sql: no such table: fewshot", "a leaderboard without results says what makes them")
 
 done()

@@ -272,6 +272,7 @@ try:
 except sqlite3.Error as e:
     got = str(e)
 ok(got.endswith('reward_models or the prompts table of "responses" is a view of this very job'), "a prompts view that leads back to the job ends with an error, not the stack", got)
+ok(got.count("prompts table \"prompts\": ") <= 3, "and soon enough to be read", got)
 db.execute("DROP VIEW prompts")
 db.execute("CREATE VIRTUAL TABLE \"my prompts\" USING persona_prompts")
 db.execute("INSERT INTO \"my prompts\"(prompt_id, split) VALUES(7, 'named')")
@@ -279,7 +280,7 @@ db.execute("CREATE VIRTUAL TABLE named USING persona_responses(a, b, c, prompts 
 db.execute("INSERT INTO named SELECT response_id, prompt_id, position, model, text, rewards, NULL, embedding, a, b, c FROM answers")
 eq(len(votes(db, split="named", options='{"responses": "named"}')), rows(db, "SELECT count(*) FROM named WHERE prompt_id = 7")[0][0], "the option prompts= names the table of the splits")
 for name in ("people", '\\"my prompts\\"', "base"):
-    fails(db, f"SELECT * FROM persona_votes('people', NULL, '{{\"responses\": \"{name}\"}}')", 'persona_votes: "%s" is no persona_responses table' % name.strip('\\"'))
+    fails(db, f"SELECT * FROM persona_votes('people', NULL, '{{\"responses\": \"{name}\"}}')", 'persona_votes: option "responses": "%s" is no persona_responses table' % name.strip('\\"'))
 db.execute("DELETE FROM reward_models WHERE name = 'b'")
 try:
     votes(db)
