@@ -7,7 +7,8 @@
 --   as described  against the least preferred response, with the L2 penalty and the intercept of sklearn's default settings, as
 --                 the paper says
 --   as coded      against the fourth-ranked response, without penalty and intercept, as the published code does it; a user whose
---                 few prompts let the features separate the two has no such coefficients and is left out (see `users`)
+--                 few prompts let the features separate the two has no such coefficients and is left out (see `users`), and so
+--                 is a prompt with fewer than four responses
 --
 -- Every tenth prompt is held out whole.  (The published split is random over rows, so that the two responses to one prompt may
 -- fall on both sides; which ones it drew does not matter here.)  A user's ranking breaks ties by position.
@@ -33,7 +34,7 @@ INSERT INTO pick
   SELECT fit, user_id, number, rank = 1, response_id
   FROM ranked JOIN (SELECT 'as described' AS fit, 0 AS against UNION ALL SELECT 'as coded', 4)
        ON rank = 1 OR rank = CASE against WHEN 0 THEN n ELSE against END
-  WHERE n > 1;
+  WHERE n > 1 AND n >= against;
 
 DROP TABLE IF EXISTS temp.regression;
 CREATE TEMP TABLE regression AS
