@@ -91,7 +91,8 @@ const PllmFigure pllm_ext_figures[] = {
         .question = "One logistic regression a user tells the favourite responses from the least preferred by "
                     "features of the text "
                     "(the paper's regressions).",
-        .reading = "Boxes: middle half of the users' coefficients, with the median; lines: whiskers.",
+        .reading = "Boxes: middle half of the users' coefficients, with the median. Lines: to the farthest within 1.5 times "
+                   "the box's width of it.",
         .table = "coefficients",
         .made_by = "sql/coefficients.sql",
         .label = "feature",

@@ -10,11 +10,16 @@ import threading
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+try:
+    import jsonschema
+except ImportError:
+    jsonschema = None
 import browser
 from tap import *
 from tap import BUILD, ROOT
 
 VEGA = os.path.join(BUILD, "report", "vega.js")
+SCHEMA = os.path.join(BUILD, "report", "node_modules", "vega-lite", "build", "vega-lite-schema.json")
 FIGURES = ["diversity", "winners", "win_rates", "entropy", "coefficients", "fewshot", "continual", "leaderboard"]
 EVIL = "</script><script>window.broken = 1</script><!-- \"'&amp; <b>😀\u2028"
 folder = scratch()
@@ -221,6 +226,16 @@ elif not os.path.exists(VEGA):
     skip("the report in a browser", f"there is no {os.path.relpath(VEGA, ROOT)}: make test-report gets it from npm")
 else:
     n, path = report("drawn.html", library=VEGA)
+    if jsonschema and os.path.exists(SCHEMA):
+        with open(SCHEMA, encoding="utf-8") as f:
+            schema = json.load(f)
+        schema = jsonschema.validators.validator_for(schema)(schema)
+        for name, text in zip(FIGURES, Page(path).scripts):
+            spec = json.loads(text)
+            spec["data"]["values"] = spec["data"]["values"][:3]
+            ok(schema.is_valid(spec), f"{name}: a specification by Vega-Lite's own schema")
+    else:
+        skip("Vega-Lite's own schema", "there is no python3-jsonschema or no vega-lite-schema.json")
     chromium = browser.Browser()
     try:
         for view, options in VIEWS.items():
