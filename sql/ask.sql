@@ -19,6 +19,8 @@
 --   of 20 at random (PReF 12), 5 instead of 10 (PReF 8).  With a logistic regression as PReF's, PReF needs 13 instead of 20, while the
 --   questions of information gain are worse than random ones (.637 after 5, against .725): they presume the prior that they ask
 --   about.  So ask by the model that will learn from the answers.
+--   With noise .3, after 5 and 10: at random .767 .845, PReF .819 .860, information gain .861 .908, with the prior learned from users as
+--   noisy .907 .941, which is more than twenty random questions teach (.902).
 --
 -- Needs: prompts, responses.  Keeps temp.ask_asked (who was asked what), temp.ask_grid, and temp.fewshot, which
 -- persona_chart('fewshot') draws (strategies, the default posterior).
