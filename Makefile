@@ -105,13 +105,14 @@ define install
 	  $$sudo apt-get update -qq && $$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null; \
 	fi
 endef
-.PHONY: deps-build deps-demo deps-test
+.PHONY: deps-build deps-demo deps-test deps-report
 ifneq ($(shell command -v dpkg-query),)
 deps-build: ; $(call install,$(PKG_BUILD))
 deps-demo:  ; $(call install,$(PKG_BUILD) $(PKG_DEMO))
 deps-test:  ; $(call install,$(PKG_BUILD) $(PKG_DEMO) $(PKG_TEST))
+deps-report: ; $(call install,$(PKG_REPORT))
 else
-deps-build deps-demo deps-test:
+deps-build deps-demo deps-test deps-report:
 	@echo "not a Debian system: see the README for the packages that $@ needs"
 endif
 
@@ -167,9 +168,8 @@ test-avx512: deps-test ## the kernels' unit programs on an emulated processor wi
 	@tests/avx512.sh
 
 # `make test` draws the report where Chromium is and runs the notebook where Jupyter is; this target gets both first.
-PKG_REPORT = chromium fonts-dejavu-core python3-nbclient python3-ipykernel
-test-report: deps-test ## install Chromium and Jupyter if they are missing, test charts, report and notebook
-	$(call install,$(PKG_REPORT))
+PKG_REPORT = chromium fonts-dejavu-core python3-nbclient python3-ipykernel python3-jsonschema
+test-report: deps-test deps-report ## install Chromium and Jupyter if they are missing, test charts, report and notebook
 	$(if $(shell command -v npm),,$(call install,nodejs npm))
 	@$(MAKE) --no-print-directory $(EXTENSION) $(VEGA)
 	@tests/run.sh tests/sql/test_chart.py tests/sql/test_report.py tests/sql/test_notebook.py
