@@ -13,11 +13,20 @@ from scipy.optimize import linprog
 from scipy.stats import entropy, percentileofscore, wasserstein_distance
 
 from bulkdata import utilities
-from tap import ROOT, close, eq, ok
+from tap import ROOT, close, connect, eq, load, ok
 
 ALPHAS = [0.01, 0.05, 0.1, 0.5, 1.0, 10.0]
 BINS = [("labelled 2 or less", (2, 3), (1, 2)), ("labelled 3", (4, 4), (3, 3)), ("labelled 4", (5, 5), (4, 4)),
         ("labelled 5", (6, 6), (5, 5)), ("labelled 6 or more", (7, 99), (6, 99))]
+
+
+def demo(table, settings):
+    """The demo data, and a query's table of settings as a user makes it beforehand."""
+    db = connect()
+    load(db)
+    db.execute(f"CREATE TEMP TABLE {table}(name PRIMARY KEY, value)")
+    db.executemany(f"INSERT INTO {table} VALUES (?, ?)", settings.items())
+    return db
 
 
 def statements(name):

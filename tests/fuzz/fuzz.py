@@ -48,9 +48,10 @@ class Fuzz:
                 "CREATE TABLE ratings AS SELECT user_id, turn, rewards AS features, turn AS rating FROM history JOIN responses r ON r.response_id = chosen_id",
                 "CREATE TABLE vectors AS SELECT prompt_id AS id, text_embedding(text, 7) AS embedding, prompt_id % 3 AS part FROM prompts"):
             db.execute(sql)
-        known = {(n, a) for n, a in sqlite3.connect(":memory:").execute("SELECT name, narg FROM pragma_function_list")}
+        plain = sqlite3.connect(":memory:")
+        known = set(plain.execute("SELECT name, narg FROM pragma_function_list"))
         self.functions = sorted({(n, a, kind) for n, a, kind in db.execute("SELECT name, narg, type FROM pragma_function_list") if (n, a) not in known})
-        modules = {n for n, in sqlite3.connect(":memory:").execute("SELECT name FROM pragma_module_list")}
+        modules = {n for n, in plain.execute("SELECT name FROM pragma_module_list")}
         self.modules = sorted(n for n, in db.execute("SELECT name FROM pragma_module_list") if n not in modules and n.startswith(("persona_", "model_", "read_")))
         with open(os.path.join(ROOT, "tests", "ref", "models.json")) as f:
             self.models = [bytes.fromhex(m["bytes"]) for m in json.load(f).values()]

@@ -4,7 +4,7 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 from tap import *
-from analyses import Side, near, run
+from analyses import Side, demo, near, run
 import numpy as np
 
 USERS, POOL, QUESTIONS, TEACHERS = 5, 14, 5, 8
@@ -15,12 +15,7 @@ os.chdir(ROOT)
 
 
 def database(**settings):
-    db = connect()
-    load(db)
-    db.execute("CREATE TEMP TABLE ask_setting(name PRIMARY KEY, value)")
-    settings = {"users": USERS, "pool": POOL, "questions": QUESTIONS, "teachers": TEACHERS, **settings}
-    db.executemany("INSERT INTO ask_setting VALUES (?, ?)", settings.items())
-    return db
+    return demo("ask_setting", {"users": USERS, "pool": POOL, "questions": QUESTIONS, "teachers": TEACHERS, **settings})
 
 
 def pref(asked, a, b):

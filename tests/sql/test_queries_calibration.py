@@ -4,7 +4,7 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 from tap import *
-from analyses import Side, near, run
+from analyses import Side, demo, near, run
 import numpy as np
 
 USERS, TEACHERS, SHOTS, NOISES, PREDICTIONS = 6, 7, [1, 3], [0, 0.5], 9
@@ -14,12 +14,8 @@ os.chdir(ROOT)
 
 
 def database(**settings):
-    db = connect()
-    load(db)
-    db.execute("CREATE TEMP TABLE calibration_setting(name PRIMARY KEY, value)")
-    settings = {"users": USERS, "teachers": TEACHERS, "shots": json.dumps(SHOTS), "noises": json.dumps(NOISES), "predictions": PREDICTIONS, **settings}
-    db.executemany("INSERT INTO calibration_setting VALUES (?, ?)", settings.items())
-    return db
+    return demo("calibration_setting", {"users": USERS, "teachers": TEACHERS, "shots": json.dumps(SHOTS), "noises": json.dumps(NOISES),
+                                        "predictions": PREDICTIONS, **settings})
 
 
 db = database()

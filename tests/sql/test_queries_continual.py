@@ -5,7 +5,7 @@ import sys
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 from tap import *
 from adaptation import Evidence
-from analyses import Side, column, near, run
+from analyses import Side, column, demo, near, run
 import numpy as np
 
 USERS, TURNS = 6, 12
@@ -17,11 +17,7 @@ os.chdir(ROOT)
 
 
 def database(users=USERS, turns=TURNS, **settings):
-    db = connect()
-    load(db)
-    db.execute("CREATE TEMP TABLE continual_setting(name PRIMARY KEY, value)")
-    db.executemany("INSERT INTO continual_setting VALUES (?, ?)", {"users": users, "turns": turns, **settings}.items())
-    return db
+    return demo("continual_setting", {"users": users, "turns": turns, **settings})
 
 
 def implied_pairs(rows, half_life):

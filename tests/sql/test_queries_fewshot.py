@@ -7,7 +7,7 @@ import sys
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 from tap import *
 from adaptation import Evidence
-from analyses import Side, near, run, statements
+from analyses import Side, demo, near, run, statements
 import numpy as np
 from scipy.stats import kstest
 
@@ -19,12 +19,7 @@ os.chdir(ROOT)
 
 
 def database(**settings):
-    db = connect()
-    load(db)
-    db.execute("CREATE TEMP TABLE fewshot_setting(name PRIMARY KEY, value)")
-    settings = {"seen": SEEN, "unseen": UNSEEN, "history": HISTORY, "shots": json.dumps(SHOTS), **settings}
-    db.executemany("INSERT INTO fewshot_setting VALUES (?, ?)", settings.items())
-    return db
+    return demo("fewshot_setting", {"seen": SEEN, "unseen": UNSEEN, "history": HISTORY, "shots": json.dumps(SHOTS), **settings})
 
 
 def bradley_terry(rows, implied):

@@ -4,7 +4,7 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 from tap import *
-from analyses import Side, near, run
+from analyses import Side, demo, near, run
 import numpy as np
 from scipy.stats import entropy
 
@@ -15,11 +15,7 @@ os.chdir(ROOT)
 
 
 def database(**settings):
-    db = connect()
-    load(db)
-    db.execute("CREATE TEMP TABLE personal_setting(name PRIMARY KEY, value)")
-    db.executemany("INSERT INTO personal_setting VALUES (?, ?)", {"users": USERS, "others": OTHERS, "shots": json.dumps(SHOTS), **settings}.items())
-    return db
+    return demo("personal_setting", {"users": USERS, "others": OTHERS, "shots": json.dumps(SHOTS), **settings})
 
 
 db = database()
