@@ -1,7 +1,7 @@
 #!/bin/sh
 # The instruction sets that this processor lacks: run unit programs on a processor with AVX-512 that Bochs emulates, under
-# Debian's kernel.  For developers whose machine has no AVX-512 (`make test-avx512`): slow, some 100 million instructions
-# a second; installs Bochs, GRUB and a kernel's files.
+# Debian's kernel.  For developers whose machine has no AVX-512 (`make test-avx512`): minutes; installs Bochs, GRUB and a
+# kernel's files.
 #   tests/avx512.sh [program...]     (default: those that test kernels with a version for each instruction set)
 set -eu
 cd "$(dirname "$0")/.."
