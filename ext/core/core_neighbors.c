@@ -5,12 +5,9 @@
 ** slice by slice (BLIS-style: a candidate slice of 16 KB is reused by all query panels), and keeps per query a list of
 ** what may still be among the k best.
 **
-** The margin.  Let S be the scale, R the candidates' radius, m their centre; x and y have length 1.  The packed query
-** is S x + e, a packed candidate is S (y - m) / R + f, and their product, which is a whole number and exact, is
-** S^2 (<x,y> - <x,m>) / R + S <x,f> + <e, packed candidate>.  By Cauchy-Schwarz the last two are at most
-** E = S |f| + |e| (S + |f|): an estimate is that near to the similarity times S^2 / R, up to a number that is the same
-** for all candidates of the query.  So a candidate whose estimate is more than 2E below the k-th best estimate cannot be
-** among the k best.  All others are decided by the canonical similarity, for whose roundings E has some room as well.
+** An estimate gives a lower and an upper bound for the similarity, less a number that is the same for all candidates of
+** the query (core_neighbors_pack.c).  A candidate whose upper bound is below the k-th best lower bound cannot be among
+** the k best.  All others are decided by the canonical similarity.
 */
 #include "core_neighbors.h"
 #include "core_simd.h"
@@ -21,29 +18,32 @@
 enum {
   LANES = PLLM_NEIGHBOR_LANES,
   QUERIES = PLLM_NEIGHBOR_QUERIES,
-  QUERY_BLOCK = 64,      /* queries a worker takes at a time */
-  CANDIDATE_BLOCK = 256, /* candidates whose dots a worker holds at a time; between blocks it may be interrupted */
-  SPARE = 512            /* room behind 2k in a query's list before it is cut back to k */
+  QUERY_BLOCK = 64, /* queries a worker takes at a time */
+  GROUP = PLLM_NEIGHBOR_GROUP,
+  CANDIDATE_BLOCK = GROUP * LANES, /* candidates whose dots a worker holds; between blocks it may be interrupted */
+  SPARE = 512                      /* room behind 2k in a query's list before it is cut back to k */
 };
 
-/* What may be among the k best of one query: an estimate and a candidate each. */
+/* What may be among the k best of one query: an upper bound (INFINITY: decided) and a candidate each. */
 typedef struct Entry {
-  int32_t estimate;
+  float most;         /* compared with a lower bound rounded as well: rounding keeps the order */
   uint32_t candidate; /* from the join's begin */
 } Entry;
 
-typedef struct Search {
+struct PllmNeighborSearch {
   const PllmNeighbors *set;
   const float *queries;
   const size_t *same;
-  size_t begin, end, n, k, room; /* room: entries a list can hold */
+  size_t begin, end, k, room; /* room: entries a list can hold */
   PllmNeighbor *found;
   PllmNeighborKernel *kernel;
-  const PllmRun *run;
+  PllmRun run, inner; /* the caller's, and the job's */
+  PllmJob *job;       /* owned */
   atomic_int stop;
-  char *scratch; /* scratch_bytes per worker */
+  char *scratch; /* owned, scratch_bytes per worker */
   size_t scratch_bytes, packed_bytes, dots_bytes, temporary_bytes;
-} Search;
+};
+typedef PllmNeighborSearch Search;
 
 /* One worker's memory. */
 typedef struct Scratch {
@@ -51,11 +51,11 @@ typedef struct Scratch {
   int32_t *dots;       /* [QUERY_BLOCK][CANDIDATE_BLOCK] */
   int16_t *temporary;  /* [8][2*pairs] */
   PllmNeighbor *exact; /* [room] */
+  double *heap;        /* [QUERY_BLOCK][k]: the k best lower bounds, smallest on top */
   Entry *list;         /* [QUERY_BLOCK][room] */
-  int32_t *heap;       /* [QUERY_BLOCK][k]: the k best estimates, smallest on top */
   size_t held[QUERY_BLOCK], seen[QUERY_BLOCK];
   double length[QUERY_BLOCK];
-  int64_t margin[QUERY_BLOCK]; /* 2E */
+  double residual[QUERY_BLOCK]; /* lengths of the packed queries' rounding errors */
 } Scratch;
 
 /* Better: more similar, or as similar and earlier. */
@@ -86,32 +86,54 @@ static void sort_best_first(PllmNeighbor *a, size_t n) {
   }
 }
 
-/* The least estimate that may belong to one of the k best. */
-static int32_t bound_of(const Search *search, const Scratch *s, size_t slot) {
-  int64_t bound = INT32_MIN;
-  if (s->seen[slot] == search->k) bound = s->heap[slot * search->k] - s->margin[slot];
-  return bound < INT32_MIN ? INT32_MIN : (int32_t)bound;
+/* What an upper bound must reach to belong to one of the k best. */
+static double least_of(const Search *search, const Scratch *s, size_t slot) {
+  return s->seen[slot] == search->k ? s->heap[slot * search->k] : -INFINITY;
+}
+
+/* The most that a panel's estimates may be off for a query. */
+static PLLM_INLINE double error_of(const PllmNeighborGroup *group, size_t panel, double residual) {
+  return group->error[panel] + residual * group->slope[panel];
+}
+
+/* The least estimate whose upper bound may reach `least`: up to two too low, never too high. */
+static PLLM_INLINE int32_t bound_of(const PllmNeighborGroup *group, size_t panel, double residual, double least) {
+  double bound = (least - error_of(group, panel, residual)) * group->per_unit[panel];
+  bound = bound > -2147483647.0 ? bound : -2147483647.0; /* not a number either */
+  bound = bound < 2147483647.0 ? bound : 2147483647.0;
+  return (int32_t)bound - 1;
 }
 
 /* As pllm_cosine, whose bits it has, but with lengths that are known. */
 static double similarity(const Search *search, const Scratch *s, size_t slot, size_t query, size_t candidate) {
   const PllmNeighbors *set = search->set;
-  double a = s->length[slot], b = set->length[candidate];
+  double a = s->length[slot], b = pllm_core_neighbors_length(set, candidate);
   if (!(a > 0 && b > 0)) return 0;
-  return pllm_core_neighbors_dot(search->queries + query * set->dim, set->rows + candidate * set->dim, set->dim) /
+  return pllm_core_neighbors_dot(search->queries + query * set->dim, pllm_core_neighbors_row(set, candidate),
+                                 set->dim) /
          (a * b);
+}
+
+/* Have a row come nearer: candidates stand anywhere in memory. */
+static void fetch(const PllmNeighbors *set, size_t candidate) {
+#if defined(__GNUC__)
+  const float *row = pllm_core_neighbors_row(set, candidate);
+  for (size_t d = 0; d < set->dim; d += 64 / sizeof *row) __builtin_prefetch(row + d);
+#else
+  (void)set, (void)candidate;
+#endif
 }
 
 /* Keep of a query's list only what its canonical similarities leave among the k best; they go to s->exact, sorted. */
 static size_t decide(const Search *search, const Scratch *s, size_t slot, size_t query) {
   const Entry *list = s->list + slot * search->room;
-  int32_t bound = bound_of(search, s, slot);
+  float least = (float)least_of(search, s, slot);
   size_t n = 0;
-  for (size_t i = 0; i < s->held[slot]; i++) {
-    size_t candidate = search->begin + list[i].candidate;
-    if (list[i].estimate < bound) continue;
-    s->exact[n].candidate = candidate;
-    s->exact[n++].similarity = similarity(search, s, slot, query, candidate);
+  for (size_t i = 0; i < s->held[slot]; i++)
+    if (list[i].most >= least) s->exact[n++].candidate = search->begin + list[i].candidate;
+  for (size_t i = 0; i < n; i++) {
+    if (i + 1 < n) fetch(search->set, s->exact[i + 1].candidate);
+    s->exact[i].similarity = similarity(search, s, slot, query, s->exact[i].candidate);
   }
   sort_best_first(s->exact, n);
   return n < search->k ? n : search->k;
@@ -122,17 +144,17 @@ static void cut_back(const Search *search, Scratch *s, size_t slot, size_t query
   size_t n = decide(search, s, slot, query);
   for (size_t i = 0; i < n; i++) {
     list[i].candidate = (uint32_t)(s->exact[i].candidate - search->begin);
-    list[i].estimate = INT32_MAX; /* decided: later cuts must not drop it by its estimate */
+    list[i].most = INFINITY; /* decided: later cuts must not drop it by its bound */
   }
   s->held[slot] = n;
 }
 
-/* Put an estimate into the k best estimates. */
-static void push_estimate(int32_t *heap, size_t k, size_t *seen, int32_t estimate) {
+/* Put a lower bound into the k best. */
+static void push_least(double *heap, size_t k, size_t *seen, double least) {
   size_t at = 0;
   if (*seen < k) {
     at = (*seen)++;
-    while (at > 0 && heap[(at - 1) / 2] > estimate) {
+    while (at > 0 && heap[(at - 1) / 2] > least) {
       heap[at] = heap[(at - 1) / 2];
       at = (at - 1) / 2;
     }
@@ -141,71 +163,69 @@ static void push_estimate(int32_t *heap, size_t k, size_t *seen, int32_t estimat
       size_t child = 2 * at + 1;
       if (child >= k) break;
       if (child + 1 < k && heap[child + 1] < heap[child]) child++;
-      if (!(heap[child] < estimate)) break;
+      if (!(heap[child] < least)) break;
       heap[at] = heap[child];
       at = child;
     }
   }
-  heap[at] = estimate;
+  heap[at] = least;
 }
 
-/* Whether any of PLLM_BLOCK dots reaches the bound. */
-static PLLM_INLINE void any_reaches_body(const int32_t *dots, int32_t bound, int *out) {
-  int any = 0;
-  for (size_t i = 0; i < PLLM_BLOCK; i++) any |= dots[i] >= bound;
-  *out = any;
+/* Which panels of a group have dots that reach their bounds. */
+static PLLM_INLINE void reached_body(const PllmNeighborGroup *group, const int32_t *dots, double residual,
+                                     double least, uint32_t *panels) {
+  int32_t bound[GROUP];
+  uint32_t mask = 0;
+  for (size_t p = 0; p < GROUP; p++) bound[p] = bound_of(group, p, residual, least);
+  for (size_t p = 0; p < GROUP; p++, dots += LANES) {
+    int any = 0;
+    for (size_t i = 0; i < LANES; i++) any |= dots[i] >= bound[p];
+    mask |= (uint32_t)(any & 1) << p;
+  }
+  *panels = mask;
 }
-PLLM_KERNEL(any_reaches, (const int32_t *dots, int32_t bound, int *out), (dots, bound, out))
+PLLM_KERNEL(reached,
+            (const PllmNeighborGroup *group, const int32_t *dots, double residual, double least, uint32_t *panels),
+            (group, dots, residual, least, panels))
 
-/* Look through the dots of one query with candidates [first, first + n) (counted from the join's begin). */
-static void scan(const Search *search, Scratch *s, size_t slot, size_t query, const int32_t *dots, size_t first,
-                 size_t n) {
-  int32_t *heap = s->heap + slot * search->k, bound = bound_of(search, s, slot);
-  Entry *list = s->list + slot * search->room;
+/* Look through the dots of one query with a panel whose lane 0 is that candidate. */
+static void scan(const Search *search, Scratch *s, size_t slot, size_t query, const PllmNeighborGroup *group,
+                 size_t panel, const int32_t *dots, size_t first) {
+  double *heap = s->heap + slot * search->k, residual = s->residual[slot], unit = group->unit[panel],
+         error = error_of(group, panel, residual);
+  int32_t bound = bound_of(group, panel, residual, least_of(search, s, slot));
   size_t k = search->k, left_out = search->same ? search->same[query] : SIZE_MAX;
-  for (size_t i = 0, checked = 0; i < n; i++) {
-    if (i >= checked) { /* most blocks hold nothing: this is what must be fast */
-      int any = 0;
-      for (; i + PLLM_BLOCK <= n; i += PLLM_BLOCK) {
-        any_reaches(dots + i, bound, &any);
-        if (any) break;
-      }
-      checked = i + PLLM_BLOCK;
-      if (i == n) break;
-    }
-    if (dots[i] < bound || search->begin + first + i == left_out) continue;
+  Entry *list = s->list + slot * search->room;
+  for (size_t i = 0; i < LANES; i++) {
+    size_t candidate = first + i;
+    double middle;
+    if (dots[i] < bound || candidate < search->begin || candidate >= search->end || candidate == left_out) continue;
+    middle = dots[i] * unit;
     if (s->held[slot] == search->room) cut_back(search, s, slot, query);
-    list[s->held[slot]].estimate = dots[i];
-    list[s->held[slot]++].candidate = (uint32_t)(first + i);
-    if (s->seen[slot] < k || dots[i] > heap[0]) {
-      push_estimate(heap, k, &s->seen[slot], dots[i]);
-      bound = bound_of(search, s, slot);
+    list[s->held[slot]].most = (float)(middle + error);
+    list[s->held[slot]++].candidate = (uint32_t)(candidate - search->begin);
+    if (s->seen[slot] < k || middle - error > heap[0]) {
+      push_least(heap, k, &s->seen[slot], middle - error);
+      bound = bound_of(group, panel, residual, least_of(search, s, slot));
     }
   }
 }
 
-/* Queries [begin, end) in panels of eight, with their lengths and margins. */
+/* Queries [begin, end) in panels of eight, with their lengths and rounding errors. */
 static void pack_queries(const Search *search, Scratch *s, size_t begin, size_t end) {
   const PllmNeighbors *set = search->set;
-  double scale = PLLM_NEIGHBOR_SCALE, residual[QUERIES];
-  /* candidates' roundings in f64, the similarities' own, and those of the bounds here */
-  double slack = set->radius > 0 ? (double)(set->dim + 64) * 0x1p-50 * scale * scale / set->radius + 2 : 0;
   for (size_t q = begin; q < end; q += QUERIES) {
     size_t slot = q - begin, n = end - q < QUERIES ? end - q : QUERIES;
     const float *rows = search->queries + q * set->dim;
     for (size_t i = 0; i < n; i++)
       s->length[slot + i] = sqrt(pllm_core_neighbors_dot(rows + i * set->dim, rows + i * set->dim, set->dim));
-    pllm_core_neighbors_pack(set, rows, s->length + slot, n, QUERIES, set->origin, scale, s->temporary,
-                             s->packed + slot * 2 * set->pairs, residual);
-    for (size_t i = 0; i < n; i++) {
-      double e = scale * set->residual + residual[i] * (scale + set->residual) + slack;
-      s->margin[slot + i] = (int64_t)fmin(2.0001 * e + 1, 0x1p33);
-    }
+    pllm_core_neighbors_pack(set, rows, s->length + slot, n, QUERIES, set->origin, PLLM_NEIGHBOR_SCALE, s->temporary,
+                             s->packed + slot * 2 * set->pairs, s->residual + slot);
   }
 }
 
-/* Dots of the packed queries with the candidate panels [panel, panel + panels). */
-static void multiply(const Search *search, Scratch *s, size_t queries, size_t panel, size_t panels) {
+/* Dots of the packed queries with `panels` panels of candidates. */
+static void multiply(const Search *search, Scratch *s, size_t queries, const int16_t *packed, size_t panels) {
   const PllmNeighbors *set = search->set;
   memset(s->dots, 0, search->dots_bytes);
   for (size_t d = 0; d < set->pairs; d += PLLM_NEIGHBOR_DEPTH) {
@@ -213,36 +233,51 @@ static void multiply(const Search *search, Scratch *s, size_t queries, size_t pa
     for (size_t p = 0; p < panels; p++)
       for (size_t q = 0; q < queries; q += QUERIES)
         search->kernel(s->packed + (q / QUERIES * set->pairs + d) * 2 * QUERIES,
-                       set->packed + ((panel + p) * set->pairs + d) * 2 * LANES, depth,
-                       s->dots + q * CANDIDATE_BLOCK + p * LANES, CANDIDATE_BLOCK);
+                       packed + (p * set->pairs + d) * 2 * LANES, depth, s->dots + q * CANDIDATE_BLOCK + p * LANES,
+                       CANDIDATE_BLOCK);
   }
 }
 
-static void search_piece(void *arg, size_t begin, size_t end, int worker) {
-  Search *search = arg;
-  PllmStop stop = {&search->stop, worker == 0 ? search->run : NULL};
-  char *p = search->scratch + (size_t)worker * search->scratch_bytes;
-  size_t first_panel = search->begin / LANES, last_panel = (search->end + LANES - 1) / LANES;
+static Scratch scratch_of(const Search *search, int worker) {
   Scratch s;
+  char *p = search->scratch + (size_t)worker * search->scratch_bytes;
   memset(s.held, 0, sizeof s.held);
   memset(s.seen, 0, sizeof s.seen);
   s.packed = (int16_t *)(void *)p;
   s.dots = (int32_t *)(void *)(p += search->packed_bytes);
   s.temporary = (int16_t *)(void *)(p += search->dots_bytes);
   s.exact = (PllmNeighbor *)(void *)(p += search->temporary_bytes);
-  s.list = (Entry *)(void *)(s.exact + search->room);
-  s.heap = (int32_t *)(void *)(s.list + QUERY_BLOCK * search->room);
+  s.heap = (double *)(void *)(s.exact + search->room);
+  s.list = (Entry *)(void *)(s.heap + QUERY_BLOCK * search->k);
+  return s;
+}
+
+/* What queries [begin, end) find in the group of panels that begins with candidate `first`. */
+static void search_group(const Search *search, Scratch *s, size_t begin, size_t end, size_t first) {
+  const PllmNeighbors *set = search->set;
+  const PllmNeighborBlock *block = &set->blocks[first / set->block_rows];
+  const PllmNeighborGroup *group = block->group + first % set->block_rows / CANDIDATE_BLOCK;
+  size_t at = first % set->block_rows, left = (search->end - first + LANES - 1) / LANES,
+         panels = left < GROUP ? left : GROUP;
+  multiply(search, s, end - begin, block->packed + at * 2 * set->pairs, panels);
+  for (size_t q = begin; q < end; q++) {
+    const int32_t *dots = s->dots + (q - begin) * CANDIDATE_BLOCK;
+    uint32_t open;
+    reached(group, dots, s->residual[q - begin], least_of(search, s, q - begin), &open);
+    for (size_t p = 0; open >> p != 0; p++)
+      if (open >> p & 1) scan(search, s, q - begin, q, group, p, dots + p * LANES, first + p * LANES);
+  }
+}
+
+static void search_piece(void *arg, size_t begin, size_t end, int worker) {
+  Search *search = arg;
+  PllmStop stop = {&search->stop, worker == 0 ? &search->run : NULL};
+  Scratch s = scratch_of(search, worker);
   pack_queries(search, &s, begin, end);
-  for (size_t panel = first_panel; panel < last_panel; panel += CANDIDATE_BLOCK / LANES) {
-    size_t panels = last_panel - panel < CANDIDATE_BLOCK / LANES ? last_panel - panel : CANDIDATE_BLOCK / LANES;
-    size_t low = panel * LANES, high = (panel + panels) * LANES;
-    if (low < search->begin) low = search->begin;
-    if (high > search->end) high = search->end;
+  for (size_t first = search->begin / CANDIDATE_BLOCK * CANDIDATE_BLOCK; first < search->end;
+       first += CANDIDATE_BLOCK) {
     if (pllm_stopped(&stop)) return;
-    multiply(search, &s, end - begin, panel, panels);
-    for (size_t q = begin; q < end; q++)
-      scan(search, &s, q - begin, q, s.dots + (q - begin) * CANDIDATE_BLOCK + (low - panel * LANES),
-           low - search->begin, high - low);
+    search_group(search, &s, begin, end, first);
   }
   for (size_t q = begin; q < end; q++) {
     PllmNeighbor *out = search->found + q * search->k;
@@ -258,7 +293,7 @@ static void search_piece(void *arg, size_t begin, size_t end, int worker) {
 /* The helpers must hear of an interruption while the calling thread has no piece left. */
 static int search_poll(void *arg) {
   Search *search = arg;
-  PllmStop stop = {&search->stop, search->run};
+  PllmStop stop = {&search->stop, &search->run};
   return pllm_stopped(&stop);
 }
 
@@ -274,37 +309,64 @@ static size_t round_up(size_t bytes) {
   return (bytes + 63) / 64 * 64;
 }
 
-PllmStatus pllm_neighbors_find(const PllmNeighbors *set, size_t begin, size_t end, const float *queries, size_t n,
-                               const size_t *same, size_t k, PllmNeighbor *found, const PllmRun *run,
-                               PllmError *err) {
-  Search search = {.set = set,
-                   .queries = queries,
-                   .same = same,
-                   .begin = begin,
-                   .end = end,
-                   .n = n,
-                   .k = k,
-                   .found = found,
-                   .kernel = best_kernel(),
-                   .run = run};
-  PllmRun inner = {.threads = pllm_run_threads(run), .poll = search_poll, .poll_arg = &search};
+void pllm_neighbors_stop(PllmNeighborSearch *search) {
+  if (!search) return;
+  atomic_store(&search->stop, 1);
+  pllm_job_cancel(search->job);
+  pllm_free_aligned(search->scratch);
+  pllm_free(search);
+}
+
+PllmStatus pllm_neighbors_start(const PllmNeighbors *set, size_t begin, size_t end, const float *queries, size_t n,
+                                const size_t *same, size_t k, PllmNeighbor *found, const PllmRun *run,
+                                PllmNeighborSearch **out, PllmError *err) {
+  Search *s;
   PllmStatus status;
+  *out = NULL;
   if (k < 1 || k > PLLM_MAX_NEIGHBORS)
     return pllm_fail(err, PLLM_INVALID, "k is %zu; 1 to %d are possible", k, PLLM_MAX_NEIGHBORS);
   if (begin > end || end > set->count || end - begin > UINT32_MAX)
     return pllm_fail(err, PLLM_INVALID, "candidates %zu to %zu of %zu", begin, end, set->count);
-  atomic_init(&search.stop, 0);
-  search.room = 2 * k + SPARE;
-  search.packed_bytes = round_up(QUERY_BLOCK * 2 * set->pairs * sizeof(int16_t));
-  search.dots_bytes = QUERY_BLOCK * CANDIDATE_BLOCK * sizeof(int32_t);
-  search.temporary_bytes = round_up(QUERIES * 2 * set->pairs * sizeof(int16_t));
-  search.scratch_bytes =
-      round_up(search.packed_bytes + search.dots_bytes + search.temporary_bytes + search.room * sizeof(PllmNeighbor) +
-               QUERY_BLOCK * (search.room * sizeof(Entry) + k * sizeof(int32_t)));
-  search.scratch = pllm_alloc_aligned((size_t)inner.threads, search.scratch_bytes);
-  if (!search.scratch) return pllm_fail_nomem(err);
-  status = pllm_parallel(&inner, n, QUERY_BLOCK, search_piece, &search, err);
-  if (status == PLLM_OK && atomic_load(&search.stop)) status = pllm_fail(err, PLLM_INTERRUPTED, "interrupted");
-  pllm_free_aligned(search.scratch);
+  s = pllm_alloc_zero(1, sizeof *s);
+  if (!s) return pllm_fail_nomem(err);
+  s->set = set;
+  s->queries = queries;
+  s->same = same;
+  s->begin = begin;
+  s->end = end;
+  s->k = k;
+  s->found = found;
+  s->kernel = best_kernel();
+  if (run) s->run = *run;
+  s->inner = (PllmRun){.threads = pllm_run_threads(run), .poll = search_poll, .poll_arg = s};
+  atomic_init(&s->stop, 0);
+  s->room = 2 * k + SPARE;
+  s->packed_bytes = round_up(QUERY_BLOCK * 2 * set->pairs * sizeof(int16_t));
+  s->dots_bytes = QUERY_BLOCK * CANDIDATE_BLOCK * sizeof(int32_t);
+  s->temporary_bytes = round_up(QUERIES * 2 * set->pairs * sizeof(int16_t));
+  s->scratch_bytes = round_up(s->packed_bytes + s->dots_bytes + s->temporary_bytes + s->room * sizeof(PllmNeighbor) +
+                              QUERY_BLOCK * (s->room * sizeof(Entry) + k * sizeof(double)));
+  s->scratch = pllm_alloc_aligned((size_t)s->inner.threads, s->scratch_bytes);
+  status =
+      s->scratch ? pllm_job_start(&s->inner, n, QUERY_BLOCK, search_piece, s, &s->job, err) : pllm_fail_nomem(err);
+  if (status == PLLM_OK)
+    *out = s;
+  else
+    pllm_neighbors_stop(s);
+  return status;
+}
+
+PllmStatus pllm_neighbors_wait(PllmNeighborSearch *search, size_t query, PllmError *err) {
+  PllmStatus status = pllm_job_wait(search->job, query, err);
+  return status == PLLM_OK && atomic_load(&search->stop) ? pllm_fail(err, PLLM_INTERRUPTED, "interrupted") : status;
+}
+
+PllmStatus pllm_neighbors_find(const PllmNeighbors *set, size_t begin, size_t end, const float *queries, size_t n,
+                               const size_t *same, size_t k, PllmNeighbor *found, const PllmRun *run,
+                               PllmError *err) {
+  PllmNeighborSearch *search;
+  PllmStatus status = pllm_neighbors_start(set, begin, end, queries, n, same, k, found, run, &search, err);
+  for (size_t q = 0; status == PLLM_OK && q < n; q += QUERY_BLOCK) status = pllm_neighbors_wait(search, q, err);
+  pllm_neighbors_stop(search);
   return status;
 }

@@ -13,20 +13,46 @@
 
 #define PLLM_NEIGHBOR_SCALE 32767
 #define PLLM_NEIGHBOR_LANES 32  /* candidates per panel */
+#define PLLM_NEIGHBOR_GROUP 8   /* panels whose dots a worker holds at a time; blocks are made of groups */
 #define PLLM_NEIGHBOR_QUERIES 8 /* queries per panel */
-#define PLLM_NEIGHBOR_DEPTH 128 /* pairs of dimensions per pass: a panel's slice stays in the first-level cache */
+#define PLLM_NEIGHBOR_DEPTH                                                                                          \
+  64 /* pairs of dimensions per pass: slices of a panel and 64 queries fit the first-level cache */
 
-/* A panel of n vectors: int16_t [pairs][n][2], an odd last dimension filled up with zero. */
+/*
+** What the estimates of a group's panels are worth: the similarity, less a number that is the same for all candidates of
+** a query, is estimate * unit, give or take error + slope * (length of the query's rounding error).
+*/
+typedef struct PllmNeighborGroup {
+  double unit[PLLM_NEIGHBOR_GROUP], per_unit[PLLM_NEIGHBOR_GROUP]; /* per_unit: 1 / unit, or 0 where unit is */
+  double error[PLLM_NEIGHBOR_GROUP], slope[PLLM_NEIGHBOR_GROUP];
+} PllmNeighborGroup;
+
+/* Candidates in a row.  A panel of n vectors: int16_t [pairs][n][2], an odd last dimension filled up with zero. */
+typedef struct PllmNeighborBlock {
+  const float *rows;        /* [block_rows][dim] */
+  float *own;               /* owned: the same rows, NULL where they are the caller's */
+  double *length;           /* owned [block_rows], canonical */
+  int16_t *packed;          /* owned [block_rows / PLLM_NEIGHBOR_LANES] panels */
+  PllmNeighborGroup *group; /* owned; behind the last candidate zero */
+} PllmNeighborBlock;
+
 struct PllmNeighbors {
-  const float *rows; /* [count][dim], the caller's */
-  size_t count, dim, pairs, panels;
-  double *length;  /* [count], canonical */
-  double *centre;  /* [dim]: what candidates have in common, or zero */
-  double *origin;  /* [dim]: zero */
-  double radius;   /* no scaled candidate is further from the centre; 0: all are there */
-  double residual; /* no candidate's rounding error is longer */
-  int16_t *packed; /* [panels] of PLLM_NEIGHBOR_LANES candidates */
+  size_t dim, pairs, count;
+  size_t block_rows; /* candidates per block, a multiple of groups of panels */
+  PllmNeighborBlock *blocks;
+  size_t n_blocks, room;
+  double *centre;            /* [dim]: what candidates have in common, or zero */
+  double *origin;            /* [dim]: zero */
+  int16_t *temporary;        /* [threads][PLLM_NEIGHBOR_LANES][2*pairs] */
+  PllmRun run;               /* threads alone: blocks take milliseconds */
+  PllmJob *job;              /* owned: packing a block, NULL: none */
+  PllmNeighborBlock packing; /* a copy of that block, as the array may move */
+  size_t packing_rows;       /* and its candidates */
 };
+
+/* Row of a candidate, and its length. */
+const float *pllm_core_neighbors_row(const PllmNeighbors *set, size_t candidate);
+double pllm_core_neighbors_length(const PllmNeighbors *set, size_t candidate);
 
 /* The canonical dot product of neighbors.h. */
 double pllm_core_neighbors_dot(const float *a, const float *b, size_t dim);

@@ -3,7 +3,15 @@
 **
 ** For the ranking of one query's candidates a vector taken off all of them does not matter, as it shifts all their
 ** similarities alike; but what is left, where embeddings have much in common, is shorter and so rounds more finely.
-** Candidates are therefore taken from a centre (the mean of a sample of them) wherever that makes the longest shorter.
+** Candidates are therefore taken from a centre (the mean of a sample of the first) wherever they have something in common.
+** Each panel has a scale of its own, so that its longest vector fills 16 bits: a block can be packed as soon as it is
+** there, while the caller fills the next.
+**
+** The error.  Let S be PLLM_NEIGHBOR_SCALE, R the length of a panel's longest vector from the centre m; x and y are a query and
+** a candidate of length 1.  The packed query is S x + e, the packed candidate S (y - m) / R + f, and their product, which is a whole
+** number and exact, is S^2 (<x,y> - <x,m>) / R + S <x,f> + <e, packed candidate>.  By Cauchy-Schwarz the last two are
+** at most S |f| + |e| (S + |f|); times R / S^2 that is what an estimate may be off.  The number that is the same for
+** all candidates of a query is <x,m>.
 */
 #include "core_neighbors.h"
 #include "core_simd.h"
@@ -13,8 +21,10 @@
 
 enum {
   LANES = PLLM_NEIGHBOR_LANES,
-  SAMPLE = 256,   /* candidates whose mean is the centre */
-  GRAIN = 1 << 20 /* numbers in a piece: well under a millisecond */
+  GROUP = LANES * PLLM_NEIGHBOR_GROUP,
+  SAMPLE = 256,               /* candidates whose mean is the centre */
+  BLOCK_NUMBERS = 512 * 1024, /* of a block's rows, or of one group where that is more */
+  MOST_ROWS = 16 * GROUP
 };
 
 /* 16 partial sums: every instruction set does the same additions. */
@@ -102,123 +112,182 @@ void pllm_core_neighbors_pack(const PllmNeighbors *set, const float *rows, const
       memcpy(panel + (p * lanes + l) * 2, temporary + (l * pairs + p) * 2, 2 * sizeof *panel);
 }
 
-typedef struct Packing {
-  PllmNeighbors *set;
-  double *worst;      /* [threads]: the largest of what a worker saw */
-  int16_t *temporary; /* [threads][LANES][2*pairs] */
-} Packing;
+/* ---- Panels ---- */
 
-static void raise(double *most, double x) {
-  if (x > *most) *most = x;
+const float *pllm_core_neighbors_row(const PllmNeighbors *set, size_t candidate) {
+  return set->blocks[candidate / set->block_rows].rows + candidate % set->block_rows * set->dim;
 }
 
-/* Lengths, and the largest square of a distance from the centre. */
-static void measure_piece(void *arg, size_t begin, size_t end, int worker) {
-  const Packing *p = arg;
-  const PllmNeighbors *set = p->set;
-  for (size_t c = begin; c < end; c++) {
-    const float *row = set->rows + c * set->dim;
+double pllm_core_neighbors_length(const PllmNeighbors *set, size_t candidate) {
+  return set->blocks[candidate / set->block_rows].length[candidate % set->block_rows];
+}
+
+/* The length of the longest vector from the centre to one of n rows, whose own lengths go to `length`. */
+static double measure(const PllmNeighbors *set, const float *rows, size_t n, double *length) {
+  double most = 0;
+  for (size_t i = 0; i < n; i++) {
+    const float *row = rows + i * set->dim;
     double square;
-    set->length[c] = sqrt(pllm_core_neighbors_dot(row, row, set->dim));
-    distance(row, set->centre, set->length[c] > 0 ? 1 / set->length[c] : 0, set->dim, &square);
-    raise(&p->worst[worker], square);
+    length[i] = sqrt(pllm_core_neighbors_dot(row, row, set->dim));
+    distance(row, set->centre, length[i] > 0 ? 1 / length[i] : 0, set->dim, &square);
+    if (square > most) most = square;
   }
+  return sqrt(most) * (1 + 1e-9); /* roundings must not lead beyond 16 bits */
+}
+
+/* The block's panel that begins with row `at`. */
+static void pack_panel(const PllmNeighbors *set, size_t at, int16_t *temporary) {
+  const PllmNeighborBlock *block = &set->packing;
+  const float *rows = block->rows + at * set->dim;
+  const double scale = PLLM_NEIGHBOR_SCALE;
+  size_t n = set->packing_rows - at < LANES ? set->packing_rows - at : LANES;
+  double residual[LANES], f = 0, radius = measure(set, rows, n, block->length + at);
+  PllmNeighborGroup *group = block->group + at / GROUP;
+  size_t p = at % GROUP / LANES;
+  pllm_core_neighbors_pack(set, rows, block->length + at, n, LANES, set->centre, radius > 0 ? scale / radius : 0,
+                           temporary, block->packed + at * 2 * set->pairs, residual);
+  for (size_t i = 0; i < n; i++) f = residual[i] > f ? residual[i] : f;
+  group->unit[p] = radius / (scale * scale);
+  group->per_unit[p] = radius > 0 ? scale * scale / radius : 0;
+  /* besides: candidates' roundings in f64, the similarities' own, and those of the bounds */
+  group->error[p] = 1.0001 * group->unit[p] * (scale * f + 2) + (double)(set->dim + 64) * 0x1p-50;
+  group->slope[p] = 1.0001 * group->unit[p] * (scale + f);
 }
 
 static void pack_piece(void *arg, size_t begin, size_t end, int worker) {
-  const Packing *p = arg;
-  const PllmNeighbors *set = p->set;
-  double residual[LANES], scale = set->radius > 0 ? PLLM_NEIGHBOR_SCALE / set->radius : 0;
-  for (size_t panel = begin; panel < end; panel++) {
-    size_t first = panel * LANES, n = set->count - first < LANES ? set->count - first : LANES;
-    pllm_core_neighbors_pack(set, set->rows + first * set->dim, set->length + first, n, LANES, set->centre, scale,
-                             p->temporary + (size_t)worker * LANES * 2 * set->pairs,
-                             set->packed + panel * set->pairs * LANES * 2, residual);
-    for (size_t i = 0; i < n; i++) raise(&p->worst[worker], residual[i]);
-  }
+  const PllmNeighbors *set = arg;
+  for (size_t i = begin; i < end; i++)
+    pack_panel(set, i * LANES, set->temporary + (size_t)worker * LANES * 2 * set->pairs);
 }
 
-/* The mean of candidates evenly spread over all. */
-static void find_centre(PllmNeighbors *set) {
-  size_t n = set->count < SAMPLE ? set->count : SAMPLE;
+/* The mean of rows evenly spread over the first `count`, unless they have as good as nothing in common. */
+static void find_centre(PllmNeighbors *set, size_t count) {
+  size_t n = count < SAMPLE ? count : SAMPLE;
+  double square = 0;
   for (size_t i = 0; i < n; i++) {
-    const float *row = set->rows + (size_t)((double)i / (double)n * (double)set->count) * set->dim;
+    const float *row = pllm_core_neighbors_row(set, (size_t)((double)i / (double)n * (double)count));
     double length = sqrt(pllm_core_neighbors_dot(row, row, set->dim)),
            share = length > 0 ? 1 / length / (double)n : 0;
     for (size_t d = 0; d < set->dim; d++) set->centre[d] += (double)row[d] * share;
   }
+  for (size_t d = 0; d < set->dim; d++) square += set->centre[d] * set->centre[d];
+  if (square < .05) memset(set->centre, 0, set->dim * sizeof *set->centre);
 }
 
-static double take_worst(Packing *p, int threads) {
-  double most = 0;
-  for (int t = 0; t < threads; t++) {
-    raise(&most, p->worst[t]);
-    p->worst[t] = 0;
+/* ---- Sets ---- */
+
+PllmStatus pllm_neighbors_open(size_t dim, const PllmRun *run, PllmNeighbors **out, PllmError *err) {
+  PllmNeighbors *set;
+  *out = NULL;
+  if (dim < 1 || dim > PLLM_MAX_DIM)
+    return pllm_fail(err, PLLM_INVALID, "%zu dimensions; 1 to %d are possible", dim, PLLM_MAX_DIM);
+  set = pllm_alloc_zero(1, sizeof *set);
+  if (!set) return pllm_fail_nomem(err);
+  set->dim = dim;
+  set->pairs = (dim + 1) / 2;
+  set->block_rows = BLOCK_NUMBERS / dim / GROUP * GROUP;
+  if (set->block_rows < GROUP) set->block_rows = GROUP;
+  if (set->block_rows > MOST_ROWS) set->block_rows = MOST_ROWS;
+  set->run.threads = pllm_run_threads(run);
+  set->centre = pllm_alloc_zero(dim, sizeof *set->centre);
+  set->origin = pllm_alloc_zero(dim, sizeof *set->origin);
+  set->temporary = pllm_alloc((size_t)set->run.threads * LANES, 2 * set->pairs * sizeof *set->temporary);
+  if (set->centre && set->origin && set->temporary) {
+    *out = set;
+    return PLLM_OK;
   }
-  return most;
+  pllm_neighbors_free(set);
+  return pllm_fail_nomem(err);
 }
 
-static PllmStatus pack(PllmNeighbors *set, const PllmRun *run, PllmError *err) {
-  int threads = pllm_run_threads(run);
-  size_t rows = GRAIN / set->dim + 1;
-  Packing p = {.set = set};
-  PllmStatus status;
-  p.worst = pllm_alloc_zero((size_t)threads, sizeof *p.worst);
-  p.temporary = pllm_alloc((size_t)threads * LANES, 2 * set->pairs * sizeof *p.temporary);
-  status = p.worst && p.temporary ? PLLM_OK : pllm_fail_nomem(err);
-  if (status == PLLM_OK) {
-    find_centre(set);
-    status = pllm_parallel(run, set->count, rows, measure_piece, &p, err);
+/* Append a block of the given rows, or of rows to come when they are NULL. */
+static PllmStatus new_block(PllmNeighbors *set, const float *rows, PllmError *err) {
+  PllmNeighborBlock *b;
+  if (set->n_blocks == set->room) {
+    size_t room = set->room ? 2 * set->room : 16;
+    PllmNeighborBlock *more = pllm_resize(set->blocks, room, sizeof *more);
+    if (!more) return pllm_fail_nomem(err);
+    set->blocks = more;
+    set->room = room;
   }
-  if (status == PLLM_OK) {
-    set->radius = sqrt(take_worst(&p, threads)) * (1 + 1e-9); /* roundings here must not lead beyond 16 bits */
-    if (set->radius >= 1) {
-      memset(set->centre, 0, set->dim * sizeof *set->centre);
-      set->radius = 1 + 1e-9;
-    }
-    status = pllm_parallel(run, set->panels, rows / LANES + 1, pack_piece, &p, err);
-  }
-  if (status == PLLM_OK) set->residual = take_worst(&p, threads);
-  pllm_free(p.worst);
-  pllm_free(p.temporary);
-  return status;
+  b = &set->blocks[set->n_blocks++];
+  b->own = rows ? NULL : pllm_alloc(set->block_rows, set->dim * sizeof *b->own);
+  b->rows = rows ? rows : b->own;
+  b->length = pllm_alloc(set->block_rows, sizeof *b->length);
+  b->packed = pllm_alloc_aligned(set->block_rows, 2 * set->pairs * sizeof *b->packed);
+  b->group = pllm_alloc_zero(set->block_rows / GROUP, sizeof *b->group);
+  return b->rows && b->length && b->packed && b->group ? PLLM_OK : pllm_fail_nomem(err);
+}
+
+static PllmStatus finish_packing(PllmNeighbors *set, PllmError *err) {
+  PllmJob *job = set->job;
+  set->job = NULL;
+  return job ? pllm_job_join(job, err) : PLLM_OK;
+}
+
+/* Have helper threads pack the last block, which holds that many candidates. */
+static PllmStatus start_packing(PllmNeighbors *set, size_t block, size_t rows, PllmError *err) {
+  PllmStatus status = finish_packing(set, err);
+  if (status != PLLM_OK) return status;
+  set->packing = set->blocks[block];
+  set->packing_rows = rows;
+  return pllm_job_start(&set->run, (rows + LANES - 1) / LANES, 1, pack_piece, set, &set->job, err);
+}
+
+float *pllm_neighbors_place(PllmNeighbors *set, PllmError *err) {
+  if (set->count == set->n_blocks * set->block_rows && new_block(set, NULL, err) != PLLM_OK) return NULL;
+  return set->blocks[set->n_blocks - 1].own + set->count % set->block_rows * set->dim;
+}
+
+PllmStatus pllm_neighbors_add(PllmNeighbors *set, PllmError *err) {
+  if (++set->count % set->block_rows != 0) return PLLM_OK;
+  if (set->n_blocks == 1) find_centre(set, set->count);
+  return start_packing(set, set->n_blocks - 1, set->block_rows, err);
+}
+
+PllmStatus pllm_neighbors_ready(PllmNeighbors *set, PllmError *err) {
+  size_t rest = set->count % set->block_rows;
+  PllmStatus status = PLLM_OK;
+  if (set->n_blocks == 1 && rest > 0) find_centre(set, set->count);
+  if (rest > 0) status = start_packing(set, set->n_blocks - 1, rest, err);
+  return status == PLLM_OK ? finish_packing(set, err) : status;
 }
 
 PllmStatus pllm_neighbors_new(const float *candidates, size_t count, size_t dim, const PllmRun *run,
                               PllmNeighbors **out, PllmError *err) {
-  PllmNeighbors *n = pllm_alloc_zero(1, sizeof *n);
-  size_t panels = count / LANES + (count % LANES != 0), pairs = (dim + 1) / 2;
-  PllmStatus status;
+  PllmNeighbors *set;
+  PllmStatus status = pllm_neighbors_open(dim, run, &set, err);
   *out = NULL;
-  if (!n) return pllm_fail_nomem(err);
-  n->rows = candidates;
-  n->count = count;
-  n->dim = dim;
-  n->pairs = pairs;
-  n->panels = panels;
-  if (dim < 1 || dim > PLLM_MAX_DIM) {
-    status = pllm_fail(err, PLLM_INVALID, "%zu dimensions; 1 to %d are possible", dim, PLLM_MAX_DIM);
-  } else {
-    n->length = pllm_alloc(count, sizeof *n->length);
-    n->centre = pllm_alloc_zero(dim, sizeof *n->centre);
-    n->origin = pllm_alloc_zero(dim, sizeof *n->origin);
-    if (panels <= SIZE_MAX / pairs / (LANES * 2 * sizeof *n->packed))
-      n->packed = pllm_alloc_aligned(panels * pairs, LANES * 2 * sizeof *n->packed);
-    status = n->length && n->centre && n->origin && n->packed ? pack(n, run, err) : pllm_fail_nomem(err);
+  if (status != PLLM_OK) return status;
+  for (; status == PLLM_OK && set->count < count; set->count += set->block_rows)
+    status = new_block(set, candidates + set->count * dim, err);
+  set->count = count;
+  if (status == PLLM_OK) find_centre(set, count);
+  for (size_t b = 0; status == PLLM_OK && b < set->n_blocks; b++) {
+    size_t rest = count - b * set->block_rows;
+    status = pllm_poll(run, err);
+    if (status == PLLM_OK) status = start_packing(set, b, rest < set->block_rows ? rest : set->block_rows, err);
   }
+  if (status == PLLM_OK) status = finish_packing(set, err);
   if (status == PLLM_OK)
-    *out = n;
+    *out = set;
   else
-    pllm_neighbors_free(n);
+    pllm_neighbors_free(set);
   return status;
 }
 
-void pllm_neighbors_free(PllmNeighbors *n) {
-  if (n) {
-    pllm_free(n->length);
-    pllm_free(n->centre);
-    pllm_free(n->origin);
-    pllm_free_aligned(n->packed);
+void pllm_neighbors_free(PllmNeighbors *set) {
+  if (!set) return;
+  pllm_job_cancel(set->job);
+  for (size_t i = 0; i < set->n_blocks; i++) {
+    pllm_free(set->blocks[i].own);
+    pllm_free(set->blocks[i].length);
+    pllm_free_aligned(set->blocks[i].packed);
+    pllm_free(set->blocks[i].group);
   }
-  pllm_free(n);
+  pllm_free(set->blocks);
+  pllm_free(set->centre);
+  pllm_free(set->origin);
+  pllm_free(set->temporary);
+  pllm_free(set);
 }

@@ -11,6 +11,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#define NO_PIECE SIZE_MAX
+
 typedef struct Worker {
   pthread_t thread;
   PllmJob *job;
@@ -24,10 +26,11 @@ struct PllmJob {
   void (*body)(void *arg, size_t begin, size_t end, int worker);
   void *arg;
   const PllmRun *run;
-  int started; /* helper threads */
-  int running; /* of them not yet done; guarded by lock */
+  int started;             /* helper threads */
+  int running;             /* of them not yet done; guarded by lock */
+  unsigned char *finished; /* owned, NULL where nobody waits for single pieces; guarded by lock */
   pthread_mutex_t lock;
-  pthread_cond_t done; /* a helper is done */
+  pthread_cond_t done; /* a helper, or a piece, is done */
   Worker workers[PLLM_MAX_THREADS];
 };
 
@@ -61,6 +64,12 @@ static int run_piece(PllmJob *job, int worker) {
   begin = atomic_fetch_add(&job->next, job->chunk);
   if (begin >= job->count) return 0;
   job->body(job->arg, begin, job->count - begin < job->chunk ? job->count : begin + job->chunk, worker);
+  if (job->finished) {
+    pthread_mutex_lock(&job->lock);
+    job->finished[begin / job->chunk] = 1;
+    pthread_cond_signal(&job->done);
+    pthread_mutex_unlock(&job->lock);
+  }
   return 1;
 }
 
@@ -75,13 +84,17 @@ static void *worker_main(void *arg) {
   return NULL;
 }
 
-/* Fill *job and start its helpers; a thread that cannot be started leaves its share to the others. */
+static PllmStatus check_chunk(size_t count, size_t chunk, PllmError *err) {
+  if (chunk == 0 || count > SIZE_MAX - (size_t)(PLLM_MAX_THREADS + 1) * chunk)
+    return pllm_fail(err, PLLM_INTERNAL, "pllm_parallel: chunk out of range");
+  return PLLM_OK;
+}
+
+/* Fill *job (but its `finished`) and start its helpers; a thread that cannot be started leaves its share to the others. */
 static PllmStatus start(PllmJob *job, const PllmRun *run, size_t count, size_t chunk,
                         void (*body)(void *arg, size_t begin, size_t end, int worker), void *arg, PllmError *err) {
   int threads = pllm_run_threads(run);
   size_t pieces;
-  if (chunk == 0 || count > SIZE_MAX - (size_t)(PLLM_MAX_THREADS + 1) * chunk)
-    return pllm_fail(err, PLLM_INTERNAL, "pllm_parallel: chunk out of range");
   atomic_init(&job->next, 0);
   atomic_init(&job->stop, 0);
   job->count = count;
@@ -121,13 +134,18 @@ static void wait_for_helpers(PllmJob *job) {
   pthread_mutex_destroy(&job->lock);
 }
 
-/* Keep polling while helpers finish their last pieces: a body with long pieces may listen to what the poll says. */
-static PllmStatus poll_helpers(PllmJob *job, PllmError *err) {
+/* Whether helpers are still at that piece, or at any when it is NO_PIECE.  Under the lock. */
+static int at_work(const PllmJob *job, size_t piece) {
+  return job->running > 0 && (piece == NO_PIECE || !job->finished[piece]);
+}
+
+/* Keep polling while helpers are at it: a body with long pieces may listen to what the poll says. */
+static PllmStatus poll_helpers(PllmJob *job, size_t piece, PllmError *err) {
   PllmStatus status = PLLM_OK;
-  int running;
   pthread_mutex_lock(&job->lock);
-  while ((running = job->running) > 0 && status == PLLM_OK) {
+  while (at_work(job, piece) && status == PLLM_OK) {
     struct timespec until;
+    int working;
     clock_gettime(CLOCK_REALTIME, &until);
     until.tv_nsec += 20000000;
     if (until.tv_nsec >= 1000000000) {
@@ -135,9 +153,9 @@ static PllmStatus poll_helpers(PllmJob *job, PllmError *err) {
       until.tv_sec++;
     }
     pthread_cond_timedwait(&job->done, &job->lock, &until);
-    running = job->running;
+    working = at_work(job, piece);
     pthread_mutex_unlock(&job->lock);
-    if (running > 0) status = pllm_poll(job->run, err);
+    if (working) status = pllm_poll(job->run, err);
     pthread_mutex_lock(&job->lock);
   }
   pthread_mutex_unlock(&job->lock);
@@ -150,7 +168,7 @@ static PllmStatus finish(PllmJob *job, PllmError *err) {
     status = pllm_poll(job->run, err);
     if (status != PLLM_OK) atomic_store(&job->stop, 1);
   } while (status == PLLM_OK && run_piece(job, 0));
-  if (status == PLLM_OK) status = poll_helpers(job, err);
+  if (status == PLLM_OK) status = poll_helpers(job, NO_PIECE, err);
   wait_for_helpers(job);
   return status;
 }
@@ -158,25 +176,56 @@ static PllmStatus finish(PllmJob *job, PllmError *err) {
 PllmStatus pllm_parallel(const PllmRun *run, size_t count, size_t chunk,
                          void (*body)(void *arg, size_t begin, size_t end, int worker), void *arg, PllmError *err) {
   PllmJob job;
-  PllmStatus status = start(&job, run, count, chunk, body, arg, err);
+  PllmStatus status = check_chunk(count, chunk, err);
+  job.finished = NULL;
+  if (status == PLLM_OK) status = start(&job, run, count, chunk, body, arg, err);
   return status == PLLM_OK ? finish(&job, err) : status;
+}
+
+static void job_free(PllmJob *job) {
+  if (job) pllm_free(job->finished);
+  pllm_free(job);
 }
 
 PllmStatus pllm_job_start(const PllmRun *run, size_t count, size_t chunk,
                           void (*body)(void *arg, size_t begin, size_t end, int worker), void *arg, PllmJob **job,
                           PllmError *err) {
-  PllmJob *fresh = pllm_alloc(1, sizeof *fresh);
-  PllmStatus status = fresh ? start(fresh, run, count, chunk, body, arg, err) : pllm_fail_nomem(err);
+  PllmJob *fresh = NULL;
+  PllmStatus status = check_chunk(count, chunk, err);
+  if (status != PLLM_OK) return status;
+  fresh = pllm_alloc_zero(1, sizeof *fresh);
+  if (fresh) fresh->finished = pllm_alloc_zero(count / chunk + 1, 1);
+  status = fresh && fresh->finished ? start(fresh, run, count, chunk, body, arg, err) : pllm_fail_nomem(err);
   if (status == PLLM_OK)
     *job = fresh;
   else
-    pllm_free(fresh);
+    job_free(fresh);
   return status;
+}
+
+PllmStatus pllm_job_wait(PllmJob *job, size_t item, PllmError *err) {
+  size_t piece = item / job->chunk;
+  for (;;) {
+    PllmStatus status = pllm_poll(job->run, err);
+    int finished;
+    if (atomic_load(&job->stop)) return pllm_fail(err, PLLM_INTERRUPTED, "interrupted");
+    if (status == PLLM_OK) {
+      pthread_mutex_lock(&job->lock);
+      finished = job->finished[piece];
+      pthread_mutex_unlock(&job->lock);
+      if (finished) return PLLM_OK;
+      if (!run_piece(job, 0)) status = poll_helpers(job, piece, err);
+    }
+    if (status != PLLM_OK) {
+      atomic_store(&job->stop, 1);
+      return status;
+    }
+  }
 }
 
 PllmStatus pllm_job_join(PllmJob *job, PllmError *err) {
   PllmStatus status = finish(job, err);
-  pllm_free(job);
+  job_free(job);
   return status;
 }
 
@@ -184,5 +233,5 @@ void pllm_job_cancel(PllmJob *job) {
   if (!job) return;
   atomic_store(&job->stop, 1);
   wait_for_helpers(job);
-  pllm_free(job);
+  job_free(job);
 }

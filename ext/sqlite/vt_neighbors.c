@@ -14,6 +14,7 @@
 ** R5  A query gets min(k, candidates) rows.  Equal similarities come in the order of the candidates' (part, id).  A
 **     zero vector has similarity 0 with everything.
 ** R6  Similarities are canonical (neighbors.h): the same on every machine, for any number of threads.
+** Candidates are packed by helper threads while they are read, and queries answered while rows are given out.
 ** Memory: one and a half times the candidates' embeddings, and of queries 2,048 at a time, fewer where k is above 1,024.
 */
 #include "ext_int.h"
@@ -24,10 +25,12 @@ enum { ARG_CANDIDATES, ARG_QUERIES, ARG_K, ARG_OPTIONS, N_ARGS };
 enum { COL_QUERY_ID, COL_RANK, COL_ID, COL_SIMILARITY, N_COLUMNS };
 enum { QUERY_CHUNK = 2048, ANSWER_CHUNK = 2 << 20 }; /* queries, and neighbours of them, at a time */
 
-/* Rows of one of the two tables. */
+/* Rows of one of the two tables: of the queries with their embeddings, of the candidates the set has those. */
 typedef struct Rows {
-  sqlite3_int64 *id; /* owned, [count] */
-  float *embedding;  /* owned, [count][dim] */
+  sqlite3_int64 *id;  /* owned, [count] */
+  float *embedding;   /* owned, [count][dim]; queries */
+  PllmNeighbors *set; /* owned; candidates */
+  int is_set;
   size_t count, room, dim;
 } Rows;
 
@@ -44,16 +47,17 @@ typedef struct State {
   Rows candidates, queries;
   Part *parts; /* owned, in SQLite's order of their values */
   size_t n_parts;
-  int by_part; /* both tables have a part */
-  PllmNeighbors *set;
-  sqlite3_stmt *stmt;       /* owned: the queries not read yet, ordered by (part, id) */
-  int pending;              /* stmt stands on a row that starts the next chunk */
-  const char *queries_name; /* argument text, for messages */
-  PllmExtVector vector;     /* reused by every decode */
-  size_t chunk;             /* queries at a time */
-  size_t *same;             /* owned, [chunk] */
-  PllmNeighbor *found;      /* owned, [chunk][k] */
-  size_t query, rank;       /* current row */
+  int by_part;                /* both tables have a part */
+  int ready;                  /* the candidates are packed: their last block, while the queries were read */
+  PllmNeighborSearch *search; /* owned: of the chunk, running or done */
+  sqlite3_stmt *stmt;         /* owned: the queries not read yet, ordered by (part, id) */
+  int pending;                /* stmt stands on a row that starts the next chunk */
+  const char *queries_name;   /* argument text, for messages */
+  PllmExtVector vector;       /* reused by every decode */
+  size_t chunk;               /* queries at a time */
+  size_t *same;               /* owned, [chunk] */
+  PllmNeighbor *found;        /* owned, [chunk][k] */
+  size_t query, rank;         /* current row */
 } State;
 
 static int has_part(sqlite3 *db, const PllmExtTable *table, int *found) {
@@ -97,17 +101,29 @@ static PllmStatus make_room(Rows *rows, PllmError *err) {
   float *all = NULL;
   if (rows->count < rows->room) return PLLM_OK;
   ids = pllm_resize(rows->id, room, sizeof *ids);
-  if (ids) {
-    rows->id = ids;
+  if (!ids) return pllm_fail_nomem(err);
+  rows->id = ids;
+  if (!rows->is_set) {
     if (room <= SIZE_MAX / sizeof *all / rows->dim) all = pllm_resize(rows->embedding, room * rows->dim, sizeof *all);
+    if (!all) return pllm_fail_nomem(err);
+    rows->embedding = all;
   }
-  if (!all) return pllm_fail_nomem(err);
-  rows->embedding = all;
   rows->room = room;
   return PLLM_OK;
 }
 
-/* Read an embedding into the first free row: f32 BLOBs, which are most, with one copy. */
+/* Where the next row's embedding of dim numbers belongs. */
+static PllmStatus place(State *s, Rows *rows, size_t dim, float **out, PllmError *err) {
+  PllmStatus status = PLLM_OK;
+  rows->dim = dim;
+  if (rows->is_set && !rows->set) status = pllm_neighbors_open(dim, &s->poll.run, &rows->set, err);
+  if (status == PLLM_OK) status = make_room(rows, err);
+  if (status != PLLM_OK) return status;
+  *out = rows->is_set ? pllm_neighbors_place(rows->set, err) : rows->embedding + rows->count * dim;
+  return *out ? PLLM_OK : PLLM_NOMEM;
+}
+
+/* Read an embedding into the next row: f32 BLOBs, which are most, with one copy. */
 static PllmStatus read_embedding(State *s, Rows *rows, sqlite3_value *embedding, PllmError *err) {
   int as_stored = s->type == PLLM_F32 && sqlite3_value_type(embedding) == SQLITE_BLOB;
   const void *blob = as_stored ? sqlite3_value_blob(embedding) : NULL;
@@ -121,11 +137,8 @@ static PllmStatus read_embedding(State *s, Rows *rows, sqlite3_value *embedding,
   if (status == PLLM_OK && rows->dim > 0 && dim != rows->dim)
     status = pllm_fail(err, PLLM_INVALID, "%zu numbers where the others have %zu", dim, rows->dim);
   if (status == PLLM_OK && !as_stored) status = pllm_vector_fits_f32(s->vector.numbers, dim, err);
+  if (status == PLLM_OK) status = place(s, rows, dim, &out, err);
   if (status != PLLM_OK) return status;
-  rows->dim = dim;
-  status = make_room(rows, err);
-  if (status != PLLM_OK) return status;
-  out = rows->embedding + rows->count * dim;
   if (as_stored) return pllm_vector_load_f32(blob, dim, out, err);
   pllm_vector_narrow(s->vector.numbers, dim, out);
   return PLLM_OK;
@@ -142,7 +155,7 @@ static PllmStatus append(State *s, Rows *rows, sqlite3_stmt *stmt, int *skip, Pl
   status = read_embedding(s, rows, embedding, err);
   if (status != PLLM_OK) return pllm_error_prefix(err, "id %lld: embedding", sqlite3_value_int64(id));
   rows->id[rows->count++] = sqlite3_value_int64(id);
-  return PLLM_OK;
+  return rows->is_set ? pllm_neighbors_add(rows->set, err) : PLLM_OK;
 }
 
 static PllmStatus new_part(State *s, sqlite3_value *value, PllmError *err) {
@@ -180,12 +193,7 @@ static PllmStatus read_candidates(State *s, PllmTvfCursor *cursor, const PllmExt
   }
   if (status == PLLM_OK && rc != SQLITE_DONE) status = pllm_ext_sqlite_fail(err, db, rc);
   sqlite3_finalize(stmt);
-  if (status != PLLM_OK) return pllm_error_prefix(err, "%s", table->name);
-  if (s->candidates.count > 0) {
-    status = pllm_neighbors_new(s->candidates.embedding, s->candidates.count, s->candidates.dim, &s->poll.run,
-                                &s->set, err);
-  }
-  return status;
+  return status == PLLM_OK ? status : pllm_error_prefix(err, "%s", table->name);
 }
 
 /* The candidates of a query's part: [begin, end). */
@@ -225,13 +233,15 @@ static PllmStatus step_queries(State *s, sqlite3 *db, PllmError *err) {
   return rc == SQLITE_ROW || rc == SQLITE_DONE ? PLLM_OK : pllm_ext_sqlite_fail(err, db, rc);
 }
 
-/* Read and answer the next chunk of queries, all of one part.  Leaves queries.count = 0 at the end. */
+/* Read the next chunk of queries, all of one part, and begin to answer it.  Leaves queries.count = 0 at the end. */
 static PllmStatus next_chunk(State *s, PllmTvfCursor *cursor, PllmError *err) {
   sqlite3 *db = cursor->conn->db;
   sqlite3_value *part;
   size_t begin, end;
   int skip;
   PllmStatus status = PLLM_OK;
+  pllm_neighbors_stop(s->search);
+  s->search = NULL;
   s->queries.count = 0;
   s->query = s->rank = 0;
   while (s->pending && s->queries.count == 0 && status == PLLM_OK) {
@@ -254,10 +264,13 @@ static PllmStatus next_chunk(State *s, PllmTvfCursor *cursor, PllmError *err) {
     if (begin == end) s->queries.count = 0; /* nothing to find: on to the next part */
   }
   if (status != PLLM_OK || s->queries.count == 0) return status;
+  if (!s->ready) status = pllm_neighbors_ready(s->candidates.set, err);
+  if (status != PLLM_OK) return status;
+  s->ready = 1;
   for (size_t q = 0; q < s->queries.count && s->exclude_same_id; q++)
     s->same[q] = row_of(s, s->queries.id[q], begin, end);
-  return pllm_neighbors_find(s->set, begin, end, s->queries.embedding, s->queries.count,
-                             s->exclude_same_id ? s->same : NULL, s->k, s->found, &s->poll.run, err);
+  return pllm_neighbors_start(s->candidates.set, begin, end, s->queries.embedding, s->queries.count,
+                              s->exclude_same_id ? s->same : NULL, s->k, s->found, &s->poll.run, &s->search, err);
 }
 
 /* Move to the first row at or behind (query, rank) that exists. */
@@ -270,6 +283,10 @@ static PllmStatus settle(State *s, PllmTvfCursor *cursor, PllmError *err) {
         cursor->done = 1;
         return PLLM_OK;
       }
+    }
+    if (s->rank == 0) {
+      PllmStatus status = pllm_neighbors_wait(s->search, s->query, err);
+      if (status != PLLM_OK) return status;
     }
     if (s->rank < s->k && s->found[s->query * s->k + s->rank].candidate != SIZE_MAX) return PLLM_OK;
     s->query++;
@@ -313,6 +330,7 @@ static PllmStatus neighborsBegin(PllmTvfCursor *cursor, PllmError *err) {
   PllmStatus status;
   if (!s) return pllm_fail_nomem(err);
   cursor->state = s;
+  s->candidates.is_set = 1;
   s->queries_name = pllm_ext_tvf_text(cursor, ARG_QUERIES);
   status = read_options(s, cursor, err);
   if (status == PLLM_OK) status = find_table(cursor, ARG_CANDIDATES, "candidates", &candidates, err);
@@ -363,6 +381,7 @@ static void neighborsColumn(PllmTvfCursor *cursor, sqlite3_context *context, int
 }
 
 static void rows_free(Rows *rows) {
+  pllm_neighbors_free(rows->set);
   pllm_free(rows->id);
   pllm_free(rows->embedding);
 }
@@ -372,7 +391,7 @@ static void neighborsEnd(PllmTvfCursor *cursor) {
   if (!s) return;
   sqlite3_finalize(s->stmt);
   pllm_ext_poll_close(&s->poll);
-  pllm_neighbors_free(s->set);
+  pllm_neighbors_stop(s->search);
   for (size_t i = 0; i < s->n_parts; i++) sqlite3_value_free(s->parts[i].value);
   pllm_free(s->parts);
   rows_free(&s->candidates);

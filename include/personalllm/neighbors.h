@@ -30,6 +30,17 @@ PllmStatus pllm_neighbors_new(const float *candidates, size_t count, size_t dim,
                               PllmNeighbors **out, PllmError *err);
 void pllm_neighbors_free(PllmNeighbors *neighbors);
 
+/*
+** The same for candidates that come one after the other and that the set keeps: helper threads pack a block of them while
+** the caller fills the next.  open makes an empty set; place gives where the next candidate's dim numbers belong (NULL
+** when out of memory), add counts it in, ready packs what is left.  Only then may it be searched; only free is left
+** after a failure.  One and a half times the candidates' memory; add waits for helpers once in a block.
+*/
+PllmStatus pllm_neighbors_open(size_t dim, const PllmRun *run, PllmNeighbors **out, PllmError *err);
+float *pllm_neighbors_place(PllmNeighbors *neighbors, PllmError *err);
+PllmStatus pllm_neighbors_add(PllmNeighbors *neighbors, PllmError *err);
+PllmStatus pllm_neighbors_ready(PllmNeighbors *neighbors, PllmError *err);
+
 typedef struct PllmNeighbor {
   size_t candidate;  /* row in candidates; SIZE_MAX behind the last one found */
   double similarity; /* canonical */
@@ -40,11 +51,23 @@ typedef struct PllmNeighbor {
 ** similarities keep the candidates' order.  same (may be NULL) gives for each query a candidate to leave out, or
 ** SIZE_MAX.  Estimated in 16-bit integers by a tiled kernel, whose error is bounded, and decided by the canonical
 ** similarity, so that the answer is the same on every machine and for any number of threads.  O(n x (end - begin) x dim), and 64
-** bytes times (512 + 3k) of memory a thread; 1 <= k <= PLLM_MAX_NEIGHBORS.
+** bytes times (512 + 4k) of memory a thread; 1 <= k <= PLLM_MAX_NEIGHBORS.
 */
 PllmStatus pllm_neighbors_find(const PllmNeighbors *neighbors, size_t begin, size_t end, const float *queries,
                                size_t n, const size_t *same, size_t k, PllmNeighbor *found, const PllmRun *run,
                                PllmError *err);
+
+/*
+** The same while the caller does something else: start hands the queries to helper threads, wait returns when found of that
+** query is there and takes part in the work until then, stop ends whatever is still at work and frees the search (NULL
+** is accepted).  Everything passed to start but run stays readable until then.
+*/
+typedef struct PllmNeighborSearch PllmNeighborSearch;
+PllmStatus pllm_neighbors_start(const PllmNeighbors *neighbors, size_t begin, size_t end, const float *queries,
+                                size_t n, const size_t *same, size_t k, PllmNeighbor *found, const PllmRun *run,
+                                PllmNeighborSearch **search, PllmError *err);
+PllmStatus pllm_neighbors_wait(PllmNeighborSearch *search, size_t query, PllmError *err);
+void pllm_neighbors_stop(PllmNeighborSearch *search);
 
 #ifdef __cplusplus
 }

@@ -44,11 +44,15 @@ PllmStatus pllm_parallel(const PllmRun *run, size_t count, size_t chunk,
 ** calling thread does something else, then join takes whatever pieces are left and waits for the helpers.  run must
 ** stay valid until then.  With one thread all the work happens in join.  cancel (instead of join) hands out no more
 ** pieces, waits for those at work and frees the job; on failure of start there is no job.
+**
+** wait, between start and join or cancel, any number of times: returns when the piece that item (below count) is in is
+** done, and until then takes pieces as join does.  After a failure of wait only cancel is left.
 */
 typedef struct PllmJob PllmJob;
 PllmStatus pllm_job_start(const PllmRun *run, size_t count, size_t chunk,
                           void (*body)(void *arg, size_t begin, size_t end, int worker), void *arg, PllmJob **job,
                           PllmError *err);
+PllmStatus pllm_job_wait(PllmJob *job, size_t item, PllmError *err);
 PllmStatus pllm_job_join(PllmJob *job, PllmError *err);
 void pllm_job_cancel(PllmJob *job); /* NULL is accepted */
 
