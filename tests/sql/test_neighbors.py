@@ -87,4 +87,24 @@ fails(db, "SELECT * FROM persona_neighbors('sqlite_schema','zero',1)", "persona_
 db.execute("CREATE TABLE nan(id, embedding)")
 db.execute("INSERT INTO nan VALUES (4, ?)", (np.array([1, np.nan], np.float32).tobytes(),))
 fails(db, "SELECT * FROM persona_neighbors('nan','zero',1)", "persona_neighbors: nan: id 4: embedding: element 1 is NaN; a finite number is required")
+
+# More candidates than one block holds: packed while the next block is read, answered while rows are given out.
+many = rng.standard_normal((9000, 3)).astype(np.float32)
+db.execute("CREATE TABLE many(id INTEGER PRIMARY KEY, embedding BLOB)")
+db.executemany("INSERT INTO many VALUES (?,?)", [(i, e.tobytes()) for i, e in enumerate(many)])
+unit = many.astype(float) / np.linalg.norm(many.astype(float), axis=1)[:, None]
+asked = rng.standard_normal((300, 3)).astype(np.float32)
+db.execute("CREATE TABLE asked AS SELECT id, embedding FROM many WHERE 0")
+db.executemany("INSERT INTO asked VALUES (?,?)", [(i, e.tobytes()) for i, e in enumerate(asked)])
+s = asked.astype(float) / np.linalg.norm(asked.astype(float), axis=1)[:, None] @ unit.T
+want = np.argsort(-s, axis=1, kind="stable")[:, :4].ravel().tolist()
+for threads in (1, 2, 7):
+    db.execute("SELECT persona_config('threads', ?)", (threads,)).fetchall()
+    eq([r[0] for r in db.execute("SELECT id FROM persona_neighbors('many', 'asked', 4)")], want, f"several blocks of candidates on {threads} threads")
+    scan = db.execute("SELECT id FROM persona_neighbors('many', 'asked', 4)")
+    scan.fetchone()
+    scan.close()  # while helpers are at work
+    db.execute("UPDATE many SET embedding = ? WHERE id = 8500", (np.array([1, np.inf, 0], np.float32).tobytes(),))
+    fails(db, "SELECT * FROM persona_neighbors('many','asked',1)", "persona_neighbors: many: id 8500: embedding: element 1 is infinite; a finite number is required", "an error while a block is being packed")
+    db.execute("UPDATE many SET embedding = ? WHERE id = 8500", (many[8500].tobytes(),))
 done()

@@ -67,9 +67,26 @@ static void test_job(void) {
     for (int i = 0; i < 1000; i++) good &= atomic_load(&s.seen[i]) <= 1;
     tap_check(good, "a cancelled job does no item twice");
     pllm_job_cancel(NULL);
+    memset(&s, 0, sizeof s);
+    good = pllm_job_start(&run, 1000, 3, add, &s, &job, &err) == PLLM_OK;
+    for (size_t item = 0; item < 1000; item += 37) {
+      good &= pllm_job_wait(job, item, &err) == PLLM_OK;
+      for (size_t i = item / 3 * 3; i < item / 3 * 3 + 3 && i < 1000; i++) good &= atomic_load(&s.seen[i]) == 1;
+    }
+    good &= pllm_job_wait(job, 999, &err) == PLLM_OK && pllm_job_wait(job, 0, &err) == PLLM_OK;
+    tap_check(good, "waiting for an item has its whole piece done");
+    tap_check(pllm_job_join(job, &err) == PLLM_OK, "and leaves the rest to join");
+    for (int i = 0; i < 1000; i++) good &= atomic_load(&s.seen[i]) == 1;
+    tap_check(good, "which does no item twice");
     run.poll = stop_now;
     if (pllm_job_start(&run, 1000, 3, add, &s, &job, &err) == PLLM_OK)
       tap_fails(pllm_job_join(job, &err), PLLM_INTERRUPTED, &err, "interrupted");
+    if (pllm_job_start(&run, 1000, 3, add, &s, &job, &err) == PLLM_OK) {
+      tap_fails(pllm_job_wait(job, 999, &err), PLLM_INTERRUPTED, &err, "interrupted");
+      run.poll = NULL;
+      tap_fails(pllm_job_wait(job, 999, &err), PLLM_INTERRUPTED, &err, "interrupted");
+      pllm_job_cancel(job);
+    }
   }
 }
 

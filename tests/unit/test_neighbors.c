@@ -5,6 +5,7 @@
 #include "../../ext/core/core_simd.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 static int by_similarity(const void *a, const void *b) {
   const PllmNeighbor *x = a, *y = b;
@@ -75,6 +76,61 @@ static void check(const char *name, Kind kind, size_t count, size_t dim, size_t 
   pllm_free(got);
 }
 
+static int stop_now(void *arg) {
+  (void)arg;
+  return 1;
+}
+
+/* Candidates in several blocks, there at once or one by one, searched at once or piece by piece. */
+static void check_stream(size_t count, size_t dim, int threads) {
+  enum { QUERIES = 150, K = 5 };
+  float *c = pllm_alloc(count * dim, sizeof *c), *q = pllm_alloc(QUERIES * dim, sizeof *q);
+  PllmNeighbor *want = pllm_alloc(count, sizeof *want), *got = pllm_alloc(QUERIES * K, sizeof *got),
+               *at_once = pllm_alloc(QUERIES * K, sizeof *at_once);
+  PllmRun run = {.threads = threads};
+  PllmNeighbors *whole, *stream;
+  PllmNeighborSearch *search;
+  PllmError err;
+  int good;
+  for (size_t i = 0; i < count * dim; i++) c[i] = (float)(tap_uniform() - (i / dim > count / 2 ? 0.5 : 0.2));
+  for (size_t i = 0; i < QUERIES * dim; i++) q[i] = (float)(tap_uniform() - 0.5);
+  good = pllm_neighbors_new(c, count, dim, &run, &whole, &err) == PLLM_OK &&
+         pllm_neighbors_find(whole, 0, count, q, QUERIES, NULL, K, at_once, &run, &err) == PLLM_OK;
+  good &= pllm_neighbors_open(dim, &run, &stream, &err) == PLLM_OK;
+  for (size_t i = 0; i < count && good; i++) {
+    float *place = pllm_neighbors_place(stream, &err);
+    good &= place != NULL;
+    if (place) memcpy(place, c + i * dim, dim * sizeof *place);
+    good &= pllm_neighbors_add(stream, &err) == PLLM_OK;
+  }
+  good &= pllm_neighbors_ready(stream, &err) == PLLM_OK;
+  good &= pllm_neighbors_start(stream, 0, count, q, QUERIES, NULL, K, got, &run, &search, &err) == PLLM_OK;
+  for (size_t i = 0; i < QUERIES; i++) {
+    good &= pllm_neighbors_wait(search, i, &err) == PLLM_OK;
+    for (size_t j = 0; j < count; j++) want[j] = (PllmNeighbor){j, pllm_cosine(q + i * dim, c + j * dim, dim)};
+    qsort(want, count, sizeof *want, by_similarity);
+    for (size_t r = 0; r < K; r++) {
+      size_t candidate = r < count ? want[r].candidate : SIZE_MAX;
+      good &= got[i * K + r].candidate == candidate && at_once[i * K + r].candidate == candidate;
+    }
+  }
+  pllm_neighbors_stop(search);
+  tap_check(good, "%zu candidates of %zu dimensions one by one on %d threads", count, dim, threads);
+  good = pllm_neighbors_start(stream, 0, count, q, QUERIES, NULL, K, got, &run, &search, &err) == PLLM_OK;
+  pllm_neighbors_stop(search);
+  run.poll = stop_now;
+  tap_fails(pllm_neighbors_find(stream, 0, count, q, QUERIES, NULL, K, got, &run, &err), PLLM_INTERRUPTED, &err,
+            "interrupted");
+  tap_check(good, "a search that nobody waits for ends");
+  pllm_neighbors_free(stream);
+  pllm_neighbors_free(whole);
+  pllm_free(c);
+  pllm_free(q);
+  pllm_free(want);
+  pllm_free(got);
+  pllm_free(at_once);
+}
+
 int main(void) {
   float a[3] = {1, 2, 2}, b[3] = {2, 1, -2}, zero[3] = {0, 0, 0}, huge[3] = {1e38f, 2e38f, 2e38f};
   PllmError err;
@@ -103,5 +159,18 @@ int main(void) {
             "k is 0; 1 to 65536");
   tap_fails(pllm_neighbors_find(set, 0, 2, b, 1, NULL, 1, &found, NULL, &err), PLLM_INVALID, &err, "0 to 2 of 1");
   pllm_neighbors_free(set);
+  for (int threads = 1; threads <= 4; threads += 3) {
+    check_stream(1, 4, threads);
+    check_stream(255, 4, threads);
+    check_stream(4096, 3, threads);
+    check_stream(4097, 3, threads);
+    check_stream(9000, 2, threads);
+    check_stream(1700, 1000, threads);
+  }
+  tap_check(pllm_neighbors_open(5, NULL, &set, &err) == PLLM_OK && pllm_neighbors_place(set, &err) != NULL &&
+                pllm_neighbors_ready(set, &err) == PLLM_OK,
+            "a set without candidates");
+  pllm_neighbors_free(set);
+  tap_fails(pllm_neighbors_open(0, NULL, &set, &err), PLLM_INVALID, &err, "0 dimensions; 1 to");
   return tap_done();
 }
