@@ -119,5 +119,5 @@ def make(env):
              Goal("J4 sqlite-vec : SQL", contenders[0].name, "sqlite-vec", least=80)]
     return Job("J4", f"neighbours, {m:,} queries x {n:,} candidates x {dim:,} dimensions, cosine top {K}", contenders, goals,
                {"GFLOP": flops / 1e9},
-               ["A product of integers counts as two operations, like a multiply-add. The limits read no table: SQLite gives out the "
-                "embeddings on one thread, which the other cores wait for."])
+               ["A product of integers counts as two operations, like a multiply-add. The limits read no table and "
+                "take no new memory: persona_neighbors does both while it packs, on all cores, but for SQLite's share, which is one thread's."])
