@@ -2,9 +2,9 @@
 ** core_evaluate.c: judging estimates against the users' true utilities, fused: utilities, choices, pairs and sums in
 ** one pass, nothing per (user, prompt) ever stored.
 **
-** Users come in tiles whose weights stay in the first-level cache, prompts in blocks (core_evaluate_block.c) whose
-** features fit the second; a tile keeps its sums between blocks, in prompt order.  The kernel is in
-** core_evaluate_kernel.h.
+** Users come in tiles whose weights stay in the first-level cache, prompts in blocks (core_evaluate_block.c), which
+** tiles go through in pieces whose features fit the second; a tile keeps its sums between blocks, in prompt order.  The
+** kernel is in core_evaluate_kernel.h.  Where one block has all prompts it is put together once for all users.
 */
 #include "core_evaluate.h"
 #include "core_simd.h"
@@ -12,94 +12,50 @@
 #include <math.h>
 #include <string.h>
 
-enum { TILE_PIECE = 2 };
+/* PIECE_NUMBERS: of a side's features, those that fit the second-level cache. */
+enum { PIECE_TILES = 4, PIECE_NUMBERS = 16384 };
 
-typedef struct Job {
-  PllmJudgeTask task;             /* of a block; tiles fill in the rest */
-  const double *truth, *estimate; /* [tiles][models][TILE], [tiles][dim][TILE] */
-  /* the same divided by sum |w|, and whether f32 has room for all of a tile; NULL: no estimates */
-  const float *quick_truth, *quick_estimate;
-  const uint8_t *fits;
-  double *sums;                   /* [tiles][N_SUMS][TILE] */
-  double *rows;                   /* [tiles][N_ROWS][TILE][truth_stride] */
-  double *scratch;                /* [threads][scratch_rows][TILE] */
-  size_t scratch_rows;
+struct PllmEvaluator {
+  PllmEvaluation task;
+  const PllmRun *run;
+  PllmJudgeBlock block;
+  PllmJudgeTask judge; /* of the block; tiles fill in the rest */
+  int whole;           /* it has all prompts */
+  size_t piece_rows;   /* rows of PIECE_NUMBERS */
   void (*kernel)(const PllmJudgeTask *);
-} Job;
+  char *scratch; /* owned, scratch_bytes for each worker: the tile's weights, then the kernel's */
+  size_t scratch_bytes, weight_bytes;
+  /* The users at work. */
+  size_t room;  /* tiles */
+  double *sums; /* owned, [room][N_SUMS][TILE] */
+  double *rows; /* owned, [room][N_ROWS][TILE][stride] */
+  const double *truth, *estimate;
+  size_t users;
+  PllmJudgement *out;
+  int first, last; /* is this block the first, the last of the prompts? */
+  PllmJob *job;
+};
 
-static void tiles_piece(void *arg, size_t begin, size_t end, int worker) {
-  const Job *job = arg;
-  PllmJudgeTask task = job->task;
-  task.scratch = job->scratch + (size_t)worker * job->scratch_rows * PLLM_JUDGE_TILE;
-  for (size_t i = begin; i < end; i++) {
-    task.truth = job->truth + i * task.models * PLLM_JUDGE_TILE;
-    task.estimate = job->estimate + i * task.dim * PLLM_JUDGE_TILE;
-    task.sums = job->sums + i * PLLM_N_SUMS * PLLM_JUDGE_TILE;
-    task.rows = job->rows + i * PLLM_N_ROWS * PLLM_JUDGE_TILE * task.truth_stride;
-    task.quick_truth = task.quick_estimate = NULL;
-    if (job->fits && job->fits[i]) {
-      task.quick_truth = job->quick_truth + i * task.models * PLLM_JUDGE_TILE;
-      task.quick_estimate = job->quick_estimate + i * task.dim * PLLM_JUDGE_TILE;
-    }
-    job->kernel(&task);
-  }
+/* ---- Tiles of users ---- */
+
+/* weights[users][dim] of up to TILE users, side by side; lanes without a user are zero. */
+static void pack(const double *weights, size_t users, size_t dim, double *tile) {
+  if (users < PLLM_JUDGE_TILE) memset(tile, 0, dim * PLLM_JUDGE_TILE * sizeof *tile);
+  for (size_t b = 0; b < dim; b++)
+    for (size_t u = 0; u < users; u++) tile[b * PLLM_JUDGE_TILE + u] = weights[u * dim + b];
 }
 
-static void (*best_kernel(void))(const PllmJudgeTask *) {
-#if defined(__x86_64__)
-  if (pllm_core_isa() == PLLM_ISA_AVX512) return pllm_core_judge_avx512;
-  if (pllm_core_isa() == PLLM_ISA_AVX2) return pllm_core_judge_avx2;
-#endif
-  return pllm_core_judge_base;
-}
-
-/* Room for [tiles][n][TILE] zeros. */
-static double *tiles_new(size_t tiles, size_t n) {
-  double *out = n <= SIZE_MAX / 64 ? pllm_alloc_aligned(tiles, n * PLLM_JUDGE_TILE * sizeof *out) : NULL;
-  if (out) memset(out, 0, tiles * n * PLLM_JUDGE_TILE * sizeof *out);
-  return out;
-}
-
-/* weights[users][dim] into tiles; lanes without a user stay zero. */
-static double *pack(const double *weights, size_t users, size_t dim) {
-  double *out = tiles_new((users + PLLM_JUDGE_TILE - 1) / PLLM_JUDGE_TILE, dim);
-  for (size_t u = 0; out && u < users; u++)
-    for (size_t b = 0; b < dim; b++)
-      out[(u / PLLM_JUDGE_TILE * dim + b) * PLLM_JUDGE_TILE + u % PLLM_JUDGE_TILE] = weights[u * dim + b];
-  return out;
-}
-
-/* Tiles divided by their users' sum |w|.  A tile that f32 does not fit is marked in fits; it need not be filled, nor
-** need the last one, which may lack users. */
-static float *pack_quick(const double *weights, size_t users, size_t dim, uint8_t *fits) {
-  size_t tiles = (users + PLLM_JUDGE_TILE - 1) / PLLM_JUDGE_TILE;
-  float *out = pllm_alloc_aligned(tiles, dim * PLLM_JUDGE_TILE * sizeof *out);
-  for (size_t u = 0; out && u < users; u++) {
-    const double *w = weights + u * dim;
-    double sum = 0;
-    for (size_t b = 0; b < dim; b++) sum += fabs(w[b]);
-    if (!(sum > 1e-280 && sum < 1e280)) {
-      fits[u / PLLM_JUDGE_TILE] = 0;
-      continue;
-    }
-    for (size_t b = 0; b < dim; b++)
-      out[(u / PLLM_JUDGE_TILE * dim + b) * PLLM_JUDGE_TILE + u % PLLM_JUDGE_TILE] = (float)(w[b] / sum);
-  }
-  return out;
-}
-
-static int is_there(const PllmEvaluation *task, size_t response) {
-  return !task->row || task->row[response] != SIZE_MAX;
-}
-
-size_t pllm_evaluate_prompts(const PllmEvaluation *task) {
-  size_t count = 0;
-  for (size_t i = 0; i < task->n_prompts; i++) {
-    size_t p = task->prompts[i], r = task->scores->first[p];
-    while (r < task->scores->first[p + 1] && !is_there(task, r)) r++;
-    count += r < task->scores->first[p + 1];
-  }
-  return count;
+/* A packed tile divided by its users' sum |w|; false where f32 does not fit all of it. */
+static int pack_quick(const double *tile, size_t dim, float *quick) {
+  double sum[PLLM_JUDGE_TILE] = {0};
+  for (size_t b = 0; b < dim; b++)
+    for (size_t u = 0; u < PLLM_JUDGE_TILE; u++) sum[u] += fabs(tile[b * PLLM_JUDGE_TILE + u]);
+  for (size_t u = 0; u < PLLM_JUDGE_TILE; u++)
+    if (!(sum[u] > 1e-280 && sum[u] < 1e280)) return 0; /* nor is a lane without a user */
+  for (size_t b = 0; b < dim; b++)
+    for (size_t u = 0; u < PLLM_JUDGE_TILE; u++)
+      quick[b * PLLM_JUDGE_TILE + u] = (float)(tile[b * PLLM_JUDGE_TILE + u] / sum[u]);
+  return 1;
 }
 
 /* rows: the sums of the picks' features and, TILE strides on, of the best responses'. */
@@ -117,64 +73,219 @@ static void means(const double *sums, const double *rows, const double *weights,
   out->win_rate = sums[PLLM_SUM_WINS * PLLM_JUDGE_TILE] / (double)all->with_reference;
 }
 
+/* The judgements of a tile's users, whose sums are complete. */
+static void finish_tile(const PllmEvaluator *e, size_t tile) {
+  size_t models = e->task.scores->n_models, first = tile * PLLM_JUDGE_TILE;
+  for (size_t u = first; u < e->users && u < first + PLLM_JUDGE_TILE; u++) {
+    const double *weights = e->truth + u * models;
+    means(e->sums + tile * PLLM_N_SUMS * PLLM_JUDGE_TILE + (u - first),
+          e->rows + (tile * PLLM_N_ROWS * PLLM_JUDGE_TILE + (u - first)) * e->block.stride, weights, models,
+          &e->block, &e->out[u]);
+    e->out[u].random_reward = e->block.n_prompts ? pllm_utility(weights, e->block.mean, models) : NAN;
+  }
+}
+
+/* A tile at work: its weights packed, in the worker's scratch. */
+static void tile_begin(const PllmEvaluator *e, size_t tile, char *scratch, PllmJudgeTask *task) {
+  size_t models = e->task.scores->n_models, dim = e->task.dim, first = tile * PLLM_JUDGE_TILE;
+  size_t users = e->users - first < PLLM_JUDGE_TILE ? e->users - first : PLLM_JUDGE_TILE;
+  size_t sums = PLLM_N_SUMS * PLLM_JUDGE_TILE, rows = PLLM_N_ROWS * PLLM_JUDGE_TILE * e->block.stride;
+  double *truth = (double *)(void *)scratch, *estimate = truth + models * PLLM_JUDGE_TILE;
+  float *quick_truth = (float *)(void *)(estimate + dim * PLLM_JUDGE_TILE);
+  float *quick_estimate = quick_truth + models * PLLM_JUDGE_TILE;
+  int quick;
+  task->sums = e->sums + tile * sums;
+  task->rows = e->rows + tile * rows;
+  if (e->first) {
+    memset(task->sums, 0, sums * sizeof *task->sums);
+    memset(task->rows, 0, rows * sizeof *task->rows);
+  }
+  pack(e->truth + first * models, users, models, truth);
+  pack(e->estimate + first * dim, users, dim, estimate);
+  quick = e->block.quick && pack_quick(truth, models, quick_truth) && pack_quick(estimate, dim, quick_estimate);
+  task->truth = truth;
+  task->estimate = estimate;
+  task->quick_truth = quick ? quick_truth : NULL;
+  task->quick_estimate = quick ? quick_estimate : NULL;
+}
+
+/* Some tiles on the block's prompts, so many at a time that the tiles find their features in the cache. */
+static void tiles_piece(void *arg, size_t begin, size_t end, int worker) {
+  const PllmEvaluator *e = arg;
+  char *scratch = e->scratch + (size_t)worker * e->scratch_bytes;
+  PllmJudgeTask tile[PIECE_TILES];
+  size_t n = e->judge.n_prompts, after;
+  for (size_t i = begin; i < end; i++) {
+    PllmJudgeTask *task = &tile[i - begin];
+    *task = e->judge;
+    task->scratch = (double *)(void *)(scratch + PIECE_TILES * e->weight_bytes);
+    tile_begin(e, i, scratch + (i - begin) * e->weight_bytes, task);
+  }
+  for (size_t p = 0; p < n; p = after) {
+    size_t rows = 0;
+    for (after = p; after < n && rows < e->piece_rows; after++) rows += e->judge.prompts[after].n;
+    for (size_t i = begin; i < end; i++) {
+      tile[i - begin].prompts = e->judge.prompts + p;
+      tile[i - begin].n_prompts = after - p;
+      e->kernel(&tile[i - begin]);
+    }
+  }
+  for (size_t i = begin; e->last && i < end; i++) finish_tile(e, i);
+}
+
+/* ---- Prompts ---- */
+
+static int is_there(const PllmEvaluation *task, size_t response) {
+  return !task->row || task->row[response] != SIZE_MAX;
+}
+
+size_t pllm_evaluate_prompts(const PllmEvaluation *task) {
+  size_t count = 0;
+  for (size_t i = 0; i < task->n_prompts; i++) {
+    size_t p = task->prompts[i], r = task->scores->first[p];
+    while (r < task->scores->first[p + 1] && !is_there(task, r)) r++;
+    count += r < task->scores->first[p + 1];
+  }
+  return count;
+}
+
+/* ---- Evaluators ---- */
+
+static void (*best_kernel(size_t *vector))(const PllmJudgeTask *) {
+  *vector = 4;
+#if defined(__x86_64__)
+  if (pllm_core_isa() == PLLM_ISA_AVX512) {
+    *vector = 8;
+    return pllm_core_judge_avx512;
+  }
+  if (pllm_core_isa() == PLLM_ISA_AVX2) return pllm_core_judge_avx2;
+#endif
+  return pllm_core_judge_base;
+}
+
+static PllmStatus scratch_new(PllmEvaluator *e, PllmError *err) {
+  size_t numbers = e->task.scores->n_models + e->task.dim, n = 2 * e->block.max_responses;
+  if (e->block.max_responses > PLLM_JUDGE_WIDE) n += 4 * e->block.max_responses / PLLM_JUDGE_TILE + 1;
+  e->weight_bytes = numbers * PLLM_JUDGE_TILE * (sizeof(double) + sizeof(float));
+  e->scratch_bytes = PIECE_TILES * e->weight_bytes + n * PLLM_JUDGE_TILE * sizeof(double);
+  e->scratch = pllm_alloc_aligned((size_t)pllm_run_threads(e->run), e->scratch_bytes);
+  return e->scratch ? PLLM_OK : pllm_fail_nomem(err);
+}
+
+PllmStatus pllm_evaluator_new(const PllmEvaluation *task, const PllmRun *run, PllmEvaluator **evaluator,
+                              PllmError *err) {
+  PllmEvaluator *e = pllm_alloc_zero(1, sizeof *e);
+  PllmJudgeBlock *block;
+  size_t vector, models = task->scores->n_models;
+  PllmStatus status;
+  *evaluator = NULL;
+  if (!e) return pllm_fail_nomem(err);
+  e->task = *task;
+  e->run = run;
+  e->kernel = best_kernel(&vector);
+  e->piece_rows = PIECE_NUMBERS / (task->dim > models ? task->dim : models) + 1;
+  block = &e->block;
+  status = pllm_judge_block_new(task, vector, block, err);
+  if (status == PLLM_OK) status = scratch_new(e, err);
+  if (status != PLLM_OK) {
+    pllm_evaluator_free(e);
+    return status;
+  }
+  e->judge = (PllmJudgeTask){
+      .prompts = block->prompts,
+      .models = models,
+      .dim = task->dim,
+      .max_responses = block->max_responses,
+      .truth_features = block->truth,
+      .truth_stride = block->stride,
+      .estimate_features = block->estimate ? block->estimate : block->truth,
+      .estimate_stride = block->estimate ? task->dim : block->stride,
+      .quick = {.truth = block->quick_truth,
+                .estimate = block->estimate ? block->quick_estimate : block->quick_truth},
+  };
+  pllm_judge_block_next(task, block, &e->judge);
+  e->whole = block->next == task->n_prompts;
+  *evaluator = e;
+  return PLLM_OK;
+}
+
+void pllm_evaluator_free(PllmEvaluator *e) {
+  if (!e) return;
+  pllm_job_cancel(e->job);
+  pllm_judge_block_free(&e->block);
+  pllm_free_aligned(e->scratch);
+  pllm_free_aligned(e->sums);
+  pllm_free_aligned(e->rows);
+  pllm_free(e);
+}
+
+int pllm_evaluator_is_whole(const PllmEvaluator *e) {
+  return e->whole;
+}
+
+static PllmStatus reserve(PllmEvaluator *e, size_t tiles, PllmError *err) {
+  if (tiles <= e->room) return PLLM_OK;
+  pllm_free_aligned(e->sums);
+  pllm_free_aligned(e->rows);
+  e->room = 0;
+  e->sums = pllm_alloc_aligned(tiles, PLLM_N_SUMS * PLLM_JUDGE_TILE * sizeof *e->sums);
+  e->rows = pllm_alloc_aligned(tiles, e->block.stride * PLLM_N_ROWS * PLLM_JUDGE_TILE * sizeof *e->rows);
+  if (!e->sums || !e->rows) return pllm_fail_nomem(err);
+  e->room = tiles;
+  return PLLM_OK;
+}
+
+static size_t tiles_of(const PllmEvaluator *e) {
+  return (e->users + PLLM_JUDGE_TILE - 1) / PLLM_JUDGE_TILE;
+}
+
+/* Fewer where a tile takes long, for the sake of interrupts and of many threads. */
+static size_t tiles_at_once(const PllmEvaluator *e) {
+  size_t tiles = PIECE_TILES;
+  while (tiles > 1 && (double)tiles * e->block.work > 2 * PLLM_JUDGE_WORK) tiles /= 2;
+  return tiles;
+}
+
+PllmStatus pllm_evaluator_start(PllmEvaluator *e, const double *truth, const double *estimate, size_t users,
+                                PllmJudgement *out, PllmError *err) {
+  PllmStatus status;
+  e->truth = truth;
+  e->estimate = estimate;
+  e->users = users;
+  e->out = out;
+  status = reserve(e, tiles_of(e), err);
+  if (status != PLLM_OK) return status;
+  if (!e->whole) {
+    pllm_judge_block_restart(&e->task, &e->block);
+    pllm_judge_block_next(&e->task, &e->block, &e->judge);
+  }
+  e->first = 1;
+  e->last = e->block.next == e->task.n_prompts;
+  return pllm_job_start(e->run, tiles_of(e), tiles_at_once(e), tiles_piece, e, &e->job, err);
+}
+
+PllmStatus pllm_evaluator_join(PllmEvaluator *e, PllmError *err) {
+  PllmJob *job = e->job;
+  PllmStatus status;
+  e->job = NULL;
+  status = pllm_job_join(job, err);
+  while (status == PLLM_OK && !e->last) {
+    pllm_judge_block_next(&e->task, &e->block, &e->judge);
+    e->first = 0;
+    e->last = e->block.next == e->task.n_prompts;
+    status = pllm_parallel(e->run, tiles_of(e), tiles_at_once(e), tiles_piece, e, err);
+  }
+  return status;
+}
+
 PllmStatus pllm_evaluate(const PllmEvaluation *task, const double *truth, const double *estimate, size_t users,
                          PllmJudgement *out, const PllmRun *run, PllmError *err) {
-  size_t tiles = (users + PLLM_JUDGE_TILE - 1) / PLLM_JUDGE_TILE, at = 0, models = task->scores->n_models;
-  double *truth_tiles = NULL, *estimate_tiles = NULL;
-  float *quick_truth = NULL, *quick_estimate = NULL;
-  uint8_t *fits = NULL;
-  PllmJudgeBlock block = {0};
-  Job job = {.task = {.models = models, .dim = task->dim}, .kernel = best_kernel()};
+  PllmEvaluator *e;
   PllmStatus status;
   if (users == 0) return PLLM_OK;
-  status = pllm_judge_block_new(task, users >= PLLM_JUDGE_TILE, &block, err);
-  if (status != PLLM_OK) goto done;
-  job.task.max_responses = block.max_responses;
-  job.task.prompts = block.prompts;
-  job.task.truth_features = block.truth;
-  job.task.truth_stride = block.stride;
-  job.task.estimate_features = block.estimate ? block.estimate : block.truth;
-  job.task.estimate_stride = block.estimate ? task->dim : block.stride;
-  job.task.quick = (PllmJudgeQuick){.truth = block.quick_truth,
-                                    .estimate = block.estimate ? block.quick_estimate : block.quick_truth,
-                                    .truth_margin = block.truth_margin,
-                                    .estimate_margin = block.estimate_margin};
-  job.truth = truth_tiles = pack(truth, users, models);
-  job.estimate = estimate_tiles = pack(estimate, users, task->dim);
-  job.sums = tiles_new(tiles, PLLM_N_SUMS);
-  job.rows = tiles_new(tiles, PLLM_N_ROWS * block.stride);
-  job.scratch_rows = 2 * block.max_responses;
-  if (block.max_responses > PLLM_JUDGE_WIDE) job.scratch_rows += 4 * block.max_responses / PLLM_JUDGE_TILE + 1;
-  job.scratch = tiles_new((size_t)pllm_run_threads(run), job.scratch_rows);
-  if (!truth_tiles || !estimate_tiles || !job.sums || !job.rows || !job.scratch) status = pllm_fail_nomem(err);
-  if (status == PLLM_OK && block.quick) {
-    job.fits = fits = pllm_alloc(tiles, sizeof *fits);
-    if (fits) memset(fits, 1, tiles);
-    if (fits && users % PLLM_JUDGE_TILE != 0) fits[tiles - 1] = 0;
-    job.quick_truth = quick_truth = fits ? pack_quick(truth, users, models, fits) : NULL;
-    job.quick_estimate = quick_estimate = fits ? pack_quick(estimate, users, task->dim, fits) : NULL;
-    if (!quick_truth || !quick_estimate) status = pllm_fail_nomem(err);
-  }
-  while (status == PLLM_OK && at < task->n_prompts) {
-    double work = pllm_judge_block_next(task, &block, &at, &job.task);
-    status = pllm_parallel(run, tiles, work < PLLM_JUDGE_WORK ? TILE_PIECE : 1, tiles_piece, &job, err);
-  }
-  for (size_t u = 0; status == PLLM_OK && u < users; u++) {
-    size_t tile = u / PLLM_JUDGE_TILE, lane = u % PLLM_JUDGE_TILE;
-    means(job.sums + tile * PLLM_N_SUMS * PLLM_JUDGE_TILE + lane,
-          job.rows + (tile * PLLM_N_ROWS * PLLM_JUDGE_TILE + lane) * block.stride, truth + u * models, models, &block,
-          &out[u]);
-    out[u].random_reward = block.n_prompts ? pllm_utility(truth + u * models, block.mean, models) : NAN;
-  }
-done:
-  pllm_judge_block_free(&block);
-  pllm_free_aligned(truth_tiles);
-  pllm_free_aligned(estimate_tiles);
-  pllm_free_aligned(quick_truth);
-  pllm_free_aligned(quick_estimate);
-  pllm_free(fits);
-  pllm_free_aligned(job.sums);
-  pllm_free_aligned(job.rows);
-  pllm_free_aligned(job.scratch);
+  status = pllm_evaluator_new(task, run, &e, err);
+  if (status == PLLM_OK) status = pllm_evaluator_start(e, truth, estimate, users, out, err);
+  if (status == PLLM_OK) status = pllm_evaluator_join(e, err);
+  pllm_evaluator_free(e);
   return status;
 }

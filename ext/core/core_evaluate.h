@@ -13,8 +13,10 @@
 /* Responses of a prompt that can be estimated (core_evaluate_quick.h), and their pairs. */
 #define PLLM_JUDGE_QUICK 8
 #define PLLM_JUDGE_QUICK_PAIRS 28
-/* Longest vectors that are estimated: the error bound grows with them, and with it what is left undecided. */
+/* Longest vectors that are estimated: the error bound grows with them. */
 #define PLLM_JUDGE_QUICK_DIM 64
+/* Estimates as 16-bit integers order the utilities where they differ by that much; see core_evaluate_block.c. */
+#define PLLM_JUDGE_APART 2
 
 /* Above that many responses pairs are counted by sorting. */
 #define PLLM_JUDGE_WIDE 512
@@ -40,10 +42,9 @@ typedef struct PllmJudgePrompt {
   size_t quick;     /* which of the block's quick prompts, SIZE_MAX: not to be estimated */
 } PllmJudgePrompt;
 
-/* What estimates of a quick prompt need.  Margins are for weights of sum |w| = 1. */
+/* Features of the quick prompts for estimates: [n quick][models][8], [n quick][dim][8]; may be one array. */
 typedef struct PllmJudgeQuick {
-  const float *truth, *estimate; /* [n quick][models][8], [n quick][dim][8]; may be one array */
-  const float *truth_margin, *estimate_margin; /* [n quick] */
+  const float *truth, *estimate;
 } PllmJudgeQuick;
 
 /* One tile of users on one block of prompts. */
@@ -74,19 +75,20 @@ typedef struct PllmJudgeBlock {
   PllmJudgePrompt *prompts;
   double *truth, *estimate; /* [rows][stride], [rows][dim]; estimate is NULL where the estimate uses the rewards */
   size_t stride;            /* models, rounded up so that rows are whole vectors, with zeros */
-  float *quick_truth, *quick_estimate, *truth_margin, *estimate_margin;
+  float *quick_truth, *quick_estimate;
   double *mean; /* [models]: running mean over the prompts so far of the mean of their features */
   size_t room, max_responses, n_prompts, with_reference;
-  int quick; /* are there to be estimates? */
+  size_t next; /* the first prompt behind the block */
+  double work; /* of the block: multiply-adds a user, about, at most a prompt more than PLLM_JUDGE_WORK */
+  int quick;   /* are there to be estimates? */
 } PllmJudgeBlock;
 
-PllmStatus pllm_judge_block_new(const PllmEvaluation *task, int quick, PllmJudgeBlock *block, PllmError *err);
+/* Room for blocks whose rows are whole vectors of `vector` numbers. */
+PllmStatus pllm_judge_block_new(const PllmEvaluation *task, size_t vector, PllmJudgeBlock *block, PllmError *err);
 void pllm_judge_block_free(PllmJudgeBlock *block);
-/*
-** Put the next block together, from the *at-th prompt on, into *judge; counts prompts, and those that have a
-** reference.  Returns its work: multiply-adds a user, about, at most a prompt more than PLLM_JUDGE_WORK.
-*/
-double pllm_judge_block_next(const PllmEvaluation *task, PllmJudgeBlock *block, size_t *at, PllmJudgeTask *judge);
+void pllm_judge_block_restart(const PllmEvaluation *task, PllmJudgeBlock *block);
+/* Put the next block together, into *judge; counts prompts, and those that have a reference. */
+void pllm_judge_block_next(const PllmEvaluation *task, PllmJudgeBlock *block, PllmJudgeTask *judge);
 #define PLLM_JUDGE_WORK 4e6
 
 void pllm_core_judge_base(const PllmJudgeTask *task);

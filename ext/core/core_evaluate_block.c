@@ -1,19 +1,23 @@
 /*
 ** core_evaluate_block.c: the prompts of an evaluation, block by block, in the layouts that the kernel reads.
 **
-** A prompt of 8 responses that are told apart by both sides is also laid out for estimates (core_evaluate_quick.h).  Their
-** margin: with weights divided by W = sum |w| and S = max |feature| of the prompt, the bound of core_votes.c holds with
-** W*S = S, the tag taking 3 bits.
+** A prompt of 8 responses that are told apart by both sides is also laid out for estimates (core_evaluate_quick.h): for
+** each feature, which all responses get less of alike, the middle of its range over the responses is taken off (no
+** order changes), and what is left, at most S, is multiplied by K/S, K = SCALE a little below 2^31.
+**
+** Why PLLM_JUDGE_APART = 2.  For a user with sum |w| = 1, f32 utilities of B such features are within K*(B+4)*2^-24 of
+** the exact ones (two conversions, B products and sums, first order; 5% cover the rest): 9,200 for B = 64.  Rounding to
+** a whole number adds 1/2, and no utility leaves 32 bits.  Upper halves that differ by 2 come from numbers that differ
+** by more than 65,536, so the exact utilities differ by more than 47,000.  The canonical utilities, and taking off the
+** middle, err by at most (B+4)*2^-53 of the largest feature each; that is no more than 2^10*S: less than 1.
 */
 #include "core_evaluate.h"
-#include "core_votes.h"
 
-#include <float.h>
 #include <math.h>
 #include <string.h>
 
-/* ROW_VECTOR: f64 lanes of the widest vector. */
-enum { BLOCK_NUMBERS = 16384, EIGHT = PLLM_JUDGE_QUICK, ROW_VECTOR = 8 };
+#define SCALE 0x1.fep30
+enum { BLOCK_NUMBERS = 1 << 20, EIGHT = PLLM_JUDGE_QUICK };
 
 void pllm_judge_block_free(PllmJudgeBlock *block) {
   pllm_free(block->prompts);
@@ -21,8 +25,6 @@ void pllm_judge_block_free(PllmJudgeBlock *block) {
   pllm_free(block->estimate);
   pllm_free_aligned(block->quick_truth);
   pllm_free_aligned(block->quick_estimate);
-  pllm_free(block->truth_margin);
-  pllm_free(block->estimate_margin);
   pllm_free(block->mean);
 }
 
@@ -30,28 +32,25 @@ static PllmStatus quick_new(PllmJudgeBlock *block, size_t models, size_t dim, in
   size_t n = block->room / EIGHT + 1;
   block->quick_truth = pllm_alloc_aligned(n * EIGHT, models * sizeof *block->quick_truth);
   if (own) block->quick_estimate = pllm_alloc_aligned(n * EIGHT, dim * sizeof *block->quick_estimate);
-  block->truth_margin = pllm_alloc(n, sizeof *block->truth_margin);
-  block->estimate_margin = pllm_alloc(n, sizeof *block->estimate_margin);
-  return block->quick_truth && (!own || block->quick_estimate) && block->truth_margin &&
-                 block->estimate_margin
-             ? PLLM_OK
-             : PLLM_NOMEM;
+  return block->quick_truth && (!own || block->quick_estimate) ? PLLM_OK : PLLM_NOMEM;
 }
 
-PllmStatus pllm_judge_block_new(const PllmEvaluation *task, int quick, PllmJudgeBlock *block, PllmError *err) {
-  size_t models = task->scores->n_models, widest = task->dim > models ? task->dim : models, rows;
+PllmStatus pllm_judge_block_new(const PllmEvaluation *task, size_t vector, PllmJudgeBlock *block, PllmError *err) {
+  size_t models = task->scores->n_models, widest = task->dim > models ? task->dim : models, rows, all = 0;
   int own = task->features_f64 || task->features_f32;
   memset(block, 0, sizeof *block);
   for (size_t i = 0; i < task->n_prompts; i++) {
     size_t p = task->prompts[i], n = task->scores->first[p + 1] - task->scores->first[p];
     if (n > block->max_responses) block->max_responses = n;
+    all += n;
   }
   /* room for any block: it ends with the prompt that fills so many rows or more, or that brings it to its work */
   block->room = BLOCK_NUMBERS / widest + 1;
+  if (block->room > all) block->room = all > 0 ? all : 1;
   rows = block->room + block->max_responses;
-  block->quick = quick && widest <= PLLM_JUDGE_QUICK_DIM;
+  block->quick = widest <= PLLM_JUDGE_QUICK_DIM;
   block->prompts = pllm_alloc(rows, sizeof *block->prompts);
-  block->stride = (models + ROW_VECTOR - 1) / ROW_VECTOR * ROW_VECTOR;
+  block->stride = (models + vector - 1) / vector * vector;
   block->truth = pllm_alloc_aligned(rows, block->stride * sizeof *block->truth);
   block->mean = pllm_alloc_zero(models, sizeof *block->mean);
   if (own) block->estimate = pllm_alloc(rows, task->dim * sizeof *block->estimate);
@@ -70,6 +69,7 @@ static double work_of(const PllmEvaluation *task, size_t n) {
   return utilities + order;
 }
 
+/* Users find equal responses equally good, which no estimate can tell. */
 static int has_twins(const double *rows, size_t dim, size_t stride) {
   for (size_t i = 0; i < EIGHT; i++)
     for (size_t j = i + 1; j < EIGHT; j++) {
@@ -80,39 +80,37 @@ static int has_twins(const double *rows, size_t dim, size_t stride) {
   return 0;
 }
 
-/* The margin of estimates on rows[8][dim]; 0 where f32 has no room for them. */
-static float margin_of(const double *rows, size_t dim, size_t stride) {
-  double largest = 0;
-  for (size_t r = 0; r < EIGHT; r++)
-    for (size_t b = 0; b < dim; b++) {
-      double size = fabs(rows[r * stride + b]);
-      if (!(size < 1e30)) return 0; /* nor for what is not a number */
-      if (size > largest) largest = size;
+/*
+** Lay rows[8][dim] out as columns[dim][8]; false where 16 bits cannot tell the rows' utilities apart, or f32 has no room
+** for them.
+*/
+static int lay_out(const double *rows, size_t dim, size_t stride, float *columns) {
+  double middle[PLLM_JUDGE_QUICK_DIM], largest = 0, range = 0;
+  for (size_t b = 0; b < dim; b++) {
+    double low = rows[b], high = rows[b], half;
+    for (size_t r = 0; r < EIGHT; r++) {
+      double x = rows[r * stride + b];
+      if (!(fabs(x) < 1e30)) return 0; /* nor what is not a number */
+      if (x < low) low = x;
+      if (x > high) high = x;
+      if (fabs(x) > largest) largest = fabs(x);
     }
-  if (!(largest > 1e-20)) return 0;
-  return pllm_core_estimate_margin(largest, dim, EIGHT - 1);
-}
-
-/* rows[8][dim] as columns[dim][8]. */
-static void lay_out(const double *rows, size_t dim, size_t stride, float *columns) {
+    half = (high - low) / 2;
+    middle[b] = low + half;
+    if (half > range) range = half;
+  }
+  if (!(range > 1e-20 && largest <= range * 1024)) return 0;
   for (size_t b = 0; b < dim; b++)
-    for (size_t r = 0; r < EIGHT; r++) columns[b * EIGHT + r] = (float)rows[r * stride + b];
+    for (size_t r = 0; r < EIGHT; r++)
+      columns[b * EIGHT + r] = (float)((rows[r * stride + b] - middle[b]) * (SCALE / range));
+  return !has_twins(rows, dim, stride);
 }
 
-/* Lay a prompt out for estimates, if it can be estimated; rows are its features.  Users would find equal responses
-** equally good, which no estimate can tell. */
+/* Lay a prompt out for estimates, if it can be estimated; rows are its features. */
 static int add_quick(PllmJudgeBlock *block, size_t models, size_t dim, const double *truth, const double *estimate,
                      size_t at) {
-  size_t stride = block->stride;
-  float margin = margin_of(truth, models, stride), estimate_margin = margin;
-  if (margin == 0 || has_twins(truth, models, stride)) return 0;
-  if (estimate) estimate_margin = margin_of(estimate, dim, dim);
-  if (estimate_margin == 0 || (estimate && has_twins(estimate, dim, dim))) return 0;
-  lay_out(truth, models, stride, block->quick_truth + at * models * EIGHT);
-  if (estimate) lay_out(estimate, dim, dim, block->quick_estimate + at * dim * EIGHT);
-  block->truth_margin[at] = margin;
-  block->estimate_margin[at] = estimate_margin;
-  return 1;
+  if (!lay_out(truth, models, block->stride, block->quick_truth + at * models * EIGHT)) return 0;
+  return !estimate || lay_out(estimate, dim, dim, block->quick_estimate + at * dim * EIGHT);
 }
 
 /* Copy the features of a prompt's responses behind the block's rows. */
@@ -145,12 +143,17 @@ static void add_to_mean(PllmJudgeBlock *block, size_t models, const PllmJudgePro
   }
 }
 
-double pllm_judge_block_next(const PllmEvaluation *task, PllmJudgeBlock *block, size_t *at, PllmJudgeTask *judge) {
+void pllm_judge_block_restart(const PllmEvaluation *task, PllmJudgeBlock *block) {
+  block->next = block->n_prompts = block->with_reference = 0;
+  memset(block->mean, 0, task->scores->n_models * sizeof *block->mean);
+}
+
+void pllm_judge_block_next(const PllmEvaluation *task, PllmJudgeBlock *block, PllmJudgeTask *judge) {
   size_t rows = 0, quick = 0, models = task->scores->n_models, dim = task->dim;
-  double work = 0;
+  block->work = 0;
   judge->n_prompts = 0;
-  for (; *at < task->n_prompts && rows < block->room && work < PLLM_JUDGE_WORK; ++*at) {
-    PllmJudgePrompt prompt = add_prompt(task, block, task->prompts[*at], rows);
+  for (; block->next < task->n_prompts && rows < block->room && block->work < PLLM_JUDGE_WORK; block->next++) {
+    PllmJudgePrompt prompt = add_prompt(task, block, task->prompts[block->next], rows);
     if (prompt.n == 0) continue;
     block->n_prompts++;
     block->with_reference += prompt.reference != SIZE_MAX;
@@ -161,7 +164,6 @@ double pllm_judge_block_next(const PllmEvaluation *task, PllmJudgeBlock *block, 
       prompt.quick = quick++;
     rows += prompt.n;
     block->prompts[judge->n_prompts++] = prompt;
-    work += work_of(task, prompt.n);
+    block->work += work_of(task, prompt.n);
   }
-  return work;
 }

@@ -137,49 +137,108 @@ static void judge_lanes(const PllmJudgeTask *task, const PllmJudgePrompt *prompt
     for (size_t k = 0; k < WIDTH; k++) (*chosen)[i][lane + k] = (uint32_t)prompt->first + (uint32_t)at[i][k];
 }
 
+#if WIDTH < 8
+#define VECS_OF_8 (8 / WIDTH)
+#else
+#define VECS_OF_8 1
+#endif
+
+/* Utilities of 8 responses, which lie across the lanes, for the user in a tile's lane. */
+static PLLM_INLINE void user_utilities(const double *weights, const double *features, size_t dim, size_t stride,
+                                       Vec *u) {
+  for (size_t b = 0; b < dim; b++)
+    for (size_t v = 0; v < VECS_OF_8; v++) {
+      Vec x = {0};
+      UNROLLED
+      for (size_t k = 0; k < WIDTH; k++) x[k] = features[(v * WIDTH + k) * stride + b];
+      x *= weights[b * PLLM_JUDGE_TILE];
+      u[v] = b == 0 ? x : u[v] + x;
+    }
+}
+
+/* One prompt of 8 responses for the user in one lane: the same as judge_lanes for some. */
+static void judge_user(const PllmJudgeTask *task, const PllmJudgePrompt *prompt, size_t lane, Chosen *chosen) {
+  size_t t_stride = task->truth_stride, e_stride = task->estimate_stride, best = 0, worst = 0, pick = 0;
+  Vec tv[VECS_OF_8] = {{0}}, ev[VECS_OF_8] = {{0}};
+  Mask ordered = {0}, alike = {0};
+  double t[8], e[8], *sums = task->sums + lane, strict = 0, right = 0;
+  user_utilities(task->truth + lane, task->truth_features + prompt->first * t_stride, task->models, t_stride, tv);
+  user_utilities(task->estimate + lane, task->estimate_features + prompt->first * e_stride, task->dim, e_stride, ev);
+  memcpy(t, tv, sizeof t);
+  memcpy(e, ev, sizeof e);
+  for (size_t i = 0; i < 8; i++) {
+    if (t[i] > t[best]) best = i;
+    if (t[i] < t[worst]) worst = i;
+    if (e[i] > e[pick]) pick = i;
+    for (size_t v = 0; v < VECS_OF_8; v++) { /* each pair once, from its better response */
+      Mask below = tv[v] < t[i];
+      ordered -= below;
+      alike -= (below & (ev[v] < e[i])) + (below & ~(ev[v] > e[i]));
+    }
+  }
+  for (int k = 0; k < WIDTH; k++) {
+    strict += (double)ordered[k];
+    right += (double)alike[k];
+  }
+  sums[PLLM_SUM_TOP1 * PLLM_JUDGE_TILE] += best == pick;
+  sums[PLLM_SUM_PAIR * PLLM_JUDGE_TILE] += e[best] > e[worst];
+  if (strict == PLLM_JUDGE_QUICK_PAIRS)
+    sums[PLLM_SUM_RIGHT * PLLM_JUDGE_TILE] += right;
+  else
+    sums[PLLM_SUM_ALL_PAIRS * PLLM_JUDGE_TILE] += right / (2.0 * (strict > 0 ? strict : 1.0));
+  sums[PLLM_SUM_WITH_PAIR * PLLM_JUDGE_TILE] += strict > 0;
+  if (prompt->reference != SIZE_MAX) sums[PLLM_SUM_WINS * PLLM_JUDGE_TILE] += t[pick] > t[prompt->reference];
+  (*chosen)[PLLM_ROW_PICK][lane] = (uint32_t)(prompt->first + pick);
+  (*chosen)[PLLM_ROW_BEST][lane] = (uint32_t)(prompt->first + best);
+}
+
 #include "core_evaluate_quick.h"
 
-/* Add the chosen rows of one user to its sums, prompt by prompt: `n` vectors of each from `column` on.  (Vector by vector:
-** one memcpy of them all would go through memory.) */
+enum { USERS = 2, COLUMNS = 3 }; /* whose sums, of both kinds, fit the registers */
+
+/* Add the chosen rows of USERS users to their sums, prompt by prompt: n vectors of each from `column` on.  (Vector by
+** vector: one memcpy of them all would go through memory.) */
 static PLLM_INLINE void add_columns(const PllmJudgeTask *task, const Chosen *chosen, size_t count, size_t lane,
                                     size_t column, const int n) {
   const size_t stride = task->truth_stride;
   const double *features = task->truth_features + column;
-  double *to[PLLM_N_ROWS];
-  Vec sum[PLLM_N_ROWS][4], row;
+  double *to[PLLM_N_ROWS][USERS];
+  Vec sum[PLLM_N_ROWS][USERS][COLUMNS], row;
   UNROLLED
-  for (size_t i = 0; i < PLLM_N_ROWS; i++) {
-    to[i] = task->rows + (i * PLLM_JUDGE_TILE + lane) * stride + column;
+  for (size_t i = 0; i < PLLM_N_ROWS; i++) UNROLLED
+  for (size_t k = 0; k < USERS; k++) {
+    to[i][k] = task->rows + (i * PLLM_JUDGE_TILE + lane + k) * stride + column;
     UNROLLED
-    for (int v = 0; v < n; v++) memcpy(&sum[i][v], to[i] + v * WIDTH, sizeof row);
+    for (int v = 0; v < n; v++) memcpy(&sum[i][k][v], to[i][k] + v * WIDTH, sizeof row);
   }
   for (size_t p = 0; p < count; p++) {
     UNROLLED
-    for (size_t i = 0; i < PLLM_N_ROWS; i++) {
-      const double *from = features + chosen[p][i][lane] * stride;
+    for (size_t i = 0; i < PLLM_N_ROWS; i++) UNROLLED
+    for (size_t k = 0; k < USERS; k++) {
+      const double *from = features + chosen[p][i][lane + k] * stride;
       UNROLLED
       for (int v = 0; v < n; v++) {
         memcpy(&row, from + v * WIDTH, sizeof row);
-        sum[i][v] += row;
+        sum[i][k][v] += row;
       }
     }
   }
   UNROLLED
-  for (size_t i = 0; i < PLLM_N_ROWS; i++) {
+  for (size_t i = 0; i < PLLM_N_ROWS; i++) UNROLLED
+  for (size_t k = 0; k < USERS; k++) {
     UNROLLED
-    for (int v = 0; v < n; v++) memcpy(to[i] + v * WIDTH, &sum[i][v], sizeof row);
+    for (int v = 0; v < n; v++) memcpy(to[i][k] + v * WIDTH, &sum[i][k][v], sizeof row);
   }
 }
 
 static void add_rows(const PllmJudgeTask *task, const Chosen *chosen, size_t count) {
-  for (size_t lane = 0; lane < PLLM_JUDGE_TILE; lane++)
-    for (size_t column = 0; column < task->models; column += 4 * WIDTH) {
+  for (size_t lane = 0; lane < PLLM_JUDGE_TILE; lane += USERS)
+    for (size_t column = 0; column < task->models; column += COLUMNS * WIDTH) {
       size_t left = (task->models - column + WIDTH - 1) / WIDTH;
       switch (left) {
       case 1: add_columns(task, chosen, count, lane, column, 1); break;
       case 2: add_columns(task, chosen, count, lane, column, 2); break;
-      case 3: add_columns(task, chosen, count, lane, column, 3); break;
-      default: add_columns(task, chosen, count, lane, column, 4); break;
+      default: add_columns(task, chosen, count, lane, column, 3); break;
       }
     }
 }
@@ -187,7 +246,8 @@ static void add_rows(const PllmJudgeTask *task, const Chosen *chosen, size_t cou
 void PLLM_JUDGE_KERNEL(const PllmJudgeTask *task) {
   enum { TOGETHER = 32 }; /* prompts whose rows stay in the first-level cache */
   Chosen chosen[TOGETHER];
-  Quick quick = {.prompts = {0}};
+  Quick quick;
+  memset(&quick, 0, sizeof quick);
   for (size_t p = 0; p < task->n_prompts; p += TOGETHER) {
     size_t count = task->n_prompts - p < TOGETHER ? task->n_prompts - p : TOGETHER;
     for (size_t i = 0; i < count; i++) {

@@ -38,10 +38,6 @@ static inline PllmVec pllm_vec_max(PllmVec a, PllmVec b) {
 static inline PllmVec pllm_vec_min(PllmVec a, PllmVec b) {
   return _mm512_min_ps(a, b);
 }
-/* b where the sign of which is set, else a. */
-static inline PllmVec pllm_vec_choose(PllmVec which, PllmVec a, PllmVec b) {
-  return _mm512_mask_blend_ps(_mm512_movepi32_mask(_mm512_castps_si512(which)), a, b);
-}
 /* Replace the bits of x outside keep by those of tag (tag has none inside keep). */
 static inline PllmVec pllm_vec_tag(PllmVec x, int32_t keep, int32_t tag) {
   __m512i y =
@@ -96,9 +92,6 @@ static inline PllmVec pllm_vec_max(PllmVec a, PllmVec b) {
 static inline PllmVec pllm_vec_min(PllmVec a, PllmVec b) {
   return _mm256_min_ps(a, b);
 }
-static inline PllmVec pllm_vec_choose(PllmVec which, PllmVec a, PllmVec b) {
-  return _mm256_blendv_ps(a, b, which);
-}
 static inline PllmVec pllm_vec_tag(PllmVec x, int32_t keep, int32_t tag) {
   __m256i y = _mm256_and_si256(_mm256_castps_si256(x), _mm256_set1_epi32(keep));
   return _mm256_castsi256_ps(_mm256_or_si256(y, _mm256_set1_epi32(tag)));
@@ -150,10 +143,6 @@ static inline PllmVec pllm_vec_max(PllmVec a, PllmVec b) {
 static inline PllmVec pllm_vec_min(PllmVec a, PllmVec b) {
   return _mm_min_ps(a, b);
 }
-static inline PllmVec pllm_vec_choose(PllmVec which, PllmVec a, PllmVec b) {
-  PllmVec all = _mm_castsi128_ps(_mm_srai_epi32(_mm_castps_si128(which), 31));
-  return _mm_or_ps(_mm_andnot_ps(all, a), _mm_and_ps(all, b));
-}
 static inline PllmVec pllm_vec_tag(PllmVec x, int32_t keep, int32_t tag) {
   __m128i y = _mm_and_si128(_mm_castps_si128(x), _mm_set1_epi32(keep));
   return _mm_castsi128_ps(_mm_or_si128(y, _mm_set1_epi32(tag)));
@@ -193,9 +182,6 @@ static inline PllmVec pllm_vec_max(PllmVec a, PllmVec b) {
 }
 static inline PllmVec pllm_vec_min(PllmVec a, PllmVec b) {
   return vminq_f32(a, b);
-}
-static inline PllmVec pllm_vec_choose(PllmVec which, PllmVec a, PllmVec b) {
-  return vbslq_f32(vreinterpretq_u32_s32(vshrq_n_s32(vreinterpretq_s32_f32(which), 31)), b, a);
 }
 static inline PllmVec pllm_vec_tag(PllmVec x, int32_t keep, int32_t tag) {
   int32x4_t y = vandq_s32(vreinterpretq_s32_f32(x), vdupq_n_s32(keep));

@@ -73,7 +73,8 @@ static Scratch scratch_of(const Job *job, int worker) {
   return s;
 }
 
-float pllm_core_estimate_margin(double scale, size_t models, int32_t tag_bits) {
+/* scale bounds sum |w| times max |feature|. */
+static float margin_of(double scale, size_t models, int32_t tag_bits) {
   return (float)(2.1 * 1.05 * scale * ((double)(models + 4) * 0x1p-24 + (double)(tag_bits + 1) * 0x1p-23));
 }
 
@@ -96,7 +97,7 @@ static void prompt_block(const Job *job, size_t first, size_t n, size_t start, s
   }
   task.weights = job->tiles + start * models;
   task.features = s->features;
-  task.margin = pllm_core_estimate_margin(scale, models, task.tag_bits);
+  task.margin = margin_of(scale, models, task.tag_bits);
   task.best = s->best;
   task.worst = s->worst;
   task.unsure = s->unsure;

@@ -21,12 +21,6 @@ typedef struct PllmVoteTask {
   size_t *n_unsure;
 } PllmVoteTask;
 
-/*
-** Two utilities of which f32 estimates are further apart than this are ordered alike by the canonical ones (see
-** core_votes.c).  scale bounds sum |w| times max |feature|; tag_bits as above.
-*/
-float pllm_core_estimate_margin(double scale, size_t models, int32_t tag_bits);
-
 void pllm_core_votes_base(const PllmVoteTask *task);
 void pllm_core_votes_avx2(const PllmVoteTask *task);
 void pllm_core_votes_avx512(const PllmVoteTask *task);

@@ -57,6 +57,22 @@ size_t pllm_evaluate_prompts(const PllmEvaluation *task);
 PllmStatus pllm_evaluate(const PllmEvaluation *task, const double *truth, const double *estimate, size_t users,
                          PllmJudgement *out, const PllmRun *run, PllmError *err);
 
+/*
+** The same for users that come block by block, in two halves: start lets helper threads begin, while the caller does
+** something else; join helps and waits.  *task and all that it points to, and run, which may be NULL, stay valid until free;
+** truth, estimate and out until join.  One block at a time.  Free in the middle stops early (NULL is fine).  Memory of an
+** evaluator: the features, of about a million numbers a side at a time, and O(users of a block x n_models).
+*/
+typedef struct PllmEvaluator PllmEvaluator;
+PllmStatus pllm_evaluator_new(const PllmEvaluation *task, const PllmRun *run, PllmEvaluator **evaluator,
+                              PllmError *err);
+PllmStatus pllm_evaluator_start(PllmEvaluator *evaluator, const double *truth, const double *estimate, size_t users,
+                                PllmJudgement *out, PllmError *err);
+PllmStatus pllm_evaluator_join(PllmEvaluator *evaluator, PllmError *err);
+void pllm_evaluator_free(PllmEvaluator *evaluator);
+/* Does it hold all prompts at a time?  Otherwise each block of users lays them out again, and should be large. */
+int pllm_evaluator_is_whole(const PllmEvaluator *evaluator);
+
 #ifdef __cplusplus
 }
 #endif

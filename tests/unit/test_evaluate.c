@@ -18,6 +18,7 @@ typedef struct Case {
   size_t dim;       /* of the estimate's own features, 0: the rewards */
   int f32, holes, ties;
   double scale; /* of rewards and weights; 0: 1.  Below 0: near-ties, responses apart by a factor of 1 +- that and less */
+  double offset; /* added to all rewards */
 } Case;
 
 static double feature(const PllmEvaluation *task, size_t row, size_t b) {
@@ -87,6 +88,23 @@ static void judge(const PllmEvaluation *task, const double *truth, const double 
                          wins / with};
 }
 
+/* The same, block by block of users, one of them of a single user. */
+static PllmStatus in_blocks(const PllmEvaluation *task, const double *truth, const double *estimate, size_t users,
+                            PllmJudgement *out, const PllmRun *run, int *whole, PllmError *err) {
+  PllmEvaluator *evaluator;
+  PllmStatus status = pllm_evaluator_new(task, run, &evaluator, err);
+  if (status != PLLM_OK) return status;
+  *whole = pllm_evaluator_is_whole(evaluator);
+  for (size_t u = 0, n = 1; status == PLLM_OK && u < users; u += n, n = n * 3 + 16) {
+    if (n > users - u) n = users - u;
+    status = pllm_evaluator_start(evaluator, truth + u * task->scores->n_models, estimate + u * task->dim, n, out + u,
+                                  err);
+    if (status == PLLM_OK) status = pllm_evaluator_join(evaluator, err);
+  }
+  pllm_evaluator_free(evaluator);
+  return status;
+}
+
 /* Equal bits, NaN equal to NaN. */
 static int same(const PllmJudgement *a, const PllmJudgement *b) {
   double x[8], y[8];
@@ -101,6 +119,7 @@ static void check(const Case *c) {
   size_t *first = pllm_alloc(c->prompts + 1, sizeof *first), *prompts = pllm_alloc(c->prompts, sizeof *prompts),
          n = 0;
   size_t dim = c->dim ? c->dim : c->models, counted = 0, differ;
+  int whole = 0;
   for (size_t p = 0; p <= c->prompts; p++) {
     first[p] = n;
     n += c->responses ? c->responses : 1 + (size_t)(tap_uniform() * 20);
@@ -123,6 +142,7 @@ static void check(const Case *c) {
     for (size_t i = 0; i < n * c->models; i++) rewards[i] *= c->scale;
     for (size_t i = 0; i < c->users * c->models; i++) truth[i] *= c->scale;
   }
+  for (size_t i = 0; i < n * c->models; i++) rewards[i] += c->offset;
   for (size_t r = 1; c->scale < 0 && r < n; r++) { /* from far above the margin of estimates to the last bit */
     double apart = c->scale * pow(2, -tap_uniform() * 40);
     for (size_t b = 0; b < c->models; b++)
@@ -159,6 +179,12 @@ static void check(const Case *c) {
       differ = 0;
       for (size_t u = 0; u < c->users; u++) differ += !same(&want[u], &got[u]);
       tap_check(status == PLLM_OK && differ == 0, "%s, %s, %d threads", c->name, pllm_kernel_description(), threads);
+      memset(got, 0, c->users * sizeof *got);
+      status = in_blocks(&task, truth, estimate, c->users, got, &run, &whole, &err);
+      differ = 0;
+      for (size_t u = 0; u < c->users; u++) differ += !same(&want[u], &got[u]);
+      tap_check(status == PLLM_OK && differ == 0 && whole == (c->prompts < 500 || c->models < 256),
+                "%s, %s, %d threads, in blocks", c->name, pllm_kernel_description(), threads);
     }
   pllm_core_isa_limit(PLLM_ISA_AVX512);
   for (size_t p = 0; p < c->prompts; p++) {
@@ -190,27 +216,32 @@ static int stop_at_third(void *arg) {
 
 int main(void) {
   static const Case cases[] = {
-      {"eight responses, ten models", 10, 60, 37, 8, 0, 0, 0, 0, 0},
-      {"exact ties", 10, 60, 37, 8, 0, 0, 0, 1, 0},
-      {"ragged prompts", 7, 50, 9, 0, 0, 0, 0, 0, 0},
-      {"ragged ties", 3, 50, 16, 0, 0, 0, 0, 1, 0},
-      {"one response", 3, 20, 5, 1, 0, 0, 0, 0, 0},
-      {"one model, one user", 1, 20, 1, 8, 0, 0, 0, 0, 0},
-      {"own f64 features", 4, 40, 17, 8, 23, 0, 0, 0, 0},
-      {"own f32 features, ties", 4, 40, 17, 0, 5, 1, 0, 1, 0},
-      {"features with holes", 4, 60, 20, 0, 6, 0, 1, 1, 0},
-      {"rewards with holes", 4, 60, 20, 8, 0, 0, 1, 0, 0},
-      {"more prompts than a block", 256, 90, 11, 8, 0, 0, 0, 0, 0},
-      {"long features", 3, 12, 10, 8, 4000, 1, 0, 0, 0},
-      {"many users", 10, 200, 333, 8, 0, 0, 0, 0, 0},
-      {"many users, own features", 10, 200, 333, 8, 64, 0, 0, 0, 0},
-      {"many users, some without all responses", 5, 200, 64, 8, 4, 1, 1, 0, 0},
-      {"near-ties", 10, 200, 128, 8, 0, 0, 0, 0, -1e-4},
-      {"near-ties, own features", 3, 200, 128, 8, 7, 0, 0, 0, -1e-5},
-      {"huge", 4, 50, 32, 8, 0, 0, 0, 0, 1e25},
-      {"too huge for f32", 4, 50, 32, 8, 0, 0, 0, 0, 1e100},
-      {"tiny", 4, 50, 32, 8, 0, 0, 0, 0, 1e-15},
-      {"too tiny for f32", 4, 50, 32, 8, 0, 0, 0, 0, 1e-100},
+      {"eight responses, ten models", 10, 60, 37, 8, 0, 0, 0, 0, 0, 0},
+      {"exact ties", 10, 60, 37, 8, 0, 0, 0, 1, 0, 0},
+      {"ragged prompts", 7, 50, 9, 0, 0, 0, 0, 0, 0, 0},
+      {"ragged ties", 3, 50, 16, 0, 0, 0, 0, 1, 0, 0},
+      {"one response", 3, 20, 5, 1, 0, 0, 0, 0, 0, 0},
+      {"one model, one user", 1, 20, 1, 8, 0, 0, 0, 0, 0, 0},
+      {"own f64 features", 4, 40, 17, 8, 23, 0, 0, 0, 0, 0},
+      {"own f32 features, ties", 4, 40, 17, 0, 5, 1, 0, 1, 0, 0},
+      {"features with holes", 4, 60, 20, 0, 6, 0, 1, 1, 0, 0},
+      {"rewards with holes", 4, 60, 20, 8, 0, 0, 1, 0, 0, 0},
+      {"more prompts than a piece", 256, 90, 11, 8, 0, 0, 0, 0, 0, 0},
+      {"more prompts than a block", 256, 600, 11, 8, 0, 0, 0, 0, 0, 0},
+      {"long features", 3, 12, 10, 8, 4000, 1, 0, 0, 0, 0},
+      {"many users", 10, 200, 333, 8, 0, 0, 0, 0, 0, 0},
+      {"many users, own features", 10, 200, 333, 8, 64, 0, 0, 0, 0, 0},
+      {"many users, some without all responses", 5, 200, 64, 8, 4, 1, 1, 0, 0, 0},
+      {"near-ties", 10, 200, 128, 8, 0, 0, 0, 0, -1e-4, 0},
+      {"near-ties of 16 bits", 10, 200, 128, 8, 0, 0, 0, 0, -1e-1, 0},
+      {"far from zero", 10, 200, 64, 8, 0, 0, 0, 0, 0, 500},
+      {"too far from zero for 16 bits", 10, 50, 32, 8, 0, 0, 0, 0, 0, 1e13},
+      {"more prompts than 16 bits count", 1, 2000, 32, 8, 0, 0, 0, 0, 0, 0},
+      {"near-ties, own features", 3, 200, 128, 8, 7, 0, 0, 0, -1e-5, 0},
+      {"huge", 4, 50, 32, 8, 0, 0, 0, 0, 1e25, 0},
+      {"too huge for f32", 4, 50, 32, 8, 0, 0, 0, 0, 1e100, 0},
+      {"tiny", 4, 50, 32, 8, 0, 0, 0, 0, 1e-15, 0},
+      {"too tiny for f32", 4, 50, 32, 8, 0, 0, 0, 0, 1e-100, 0},
   };
   PllmScores none = {.n_models = 1};
   PllmEvaluation task = {.scores = &none, .dim = 1, .reference = -1};
@@ -233,6 +264,16 @@ int main(void) {
   task.n_prompts = PROMPTS;
   PllmRun run = {.threads = 1, .poll = stop_at_third};
   tap_fails(pllm_evaluate(&task, many, many, USERS, out, &run, &err), PLLM_INTERRUPTED, &err, "interrupted");
+  PllmEvaluator *evaluator = NULL;
+  for (int threads = 1; threads <= 3; threads += 2) { /* freed while helpers may be at work */
+    PllmStatus status;
+    run = (PllmRun){.threads = threads};
+    status = pllm_evaluator_new(&task, &run, &evaluator, &err);
+    if (status == PLLM_OK) status = pllm_evaluator_start(evaluator, many, many, USERS, out, &err);
+    tap_check(status == PLLM_OK, "begun and given up, %d threads", threads);
+    pllm_evaluator_free(evaluator);
+  }
+  pllm_evaluator_free(NULL);
   pllm_free(many);
   pllm_free(out);
   return tap_done();
