@@ -17,7 +17,8 @@
 ** E4  Metrics are defined in evaluate.h.  pair_accuracy and all_pairs_accuracy are over the prompts with two
 **     responses that the truth does not rate alike, NULL where there is none.  win_rate needs option reference, the
 **     model whose response the pick must beat, and is over the prompts that have one.
-** Memory: a block of users at a time, and the features of a table.
+** Memory: two blocks of users, the features of a table, and about a million numbers of the features of either side, laid
+** out: while the rows of one block of users are taken and the users of the next are read, helper threads judge.
 */
 #include "ext_int.h"
 
@@ -40,6 +41,23 @@ enum {
   N_COLUMNS
 };
 
+/* Users read together. */
+typedef struct Block {
+  PllmExtUsers users;        /* of the truth */
+  double *truth, *estimate;  /* owned, [most][n_models] and [most][dim]: users that have both */
+  size_t *judgement_of;      /* owned, [most]: index into judgements, SIZE_MAX: no estimate */
+  PllmJudgement *judgements; /* owned, [most] */
+  size_t judged;
+  int running;           /* the judgements are being made */
+  sqlite3_int64 skipped; /* up to and including these users */
+  PllmError err;         /* why the users could not be read: shown when their turn comes */
+  PllmStatus status;
+} Block;
+
+/* BLOCK_USERS: of a block that needs no layout of its own: the first one is read, and the last one's rows are taken, while
+** nothing else can be done. */
+enum { BLOCK_USERS = 1024 };
+
 typedef struct State {
   PllmExtBulk bulk;
   PllmExtTable estimate_table, features_table; /* owned */
@@ -50,12 +68,10 @@ typedef struct State {
   size_t *row;                /* owned, task.row */
   sqlite3_int64 prompts;      /* that count */
   sqlite3_int64 skipped;      /* responses; users come on top while they are read */
-  /* A block of users. */
-  size_t most, at;
-  PllmExtUsers users;            /* of the truth */
-  double *judged_truth, *judged; /* owned, [most][n_models] and [most][dim]: users that have both */
-  size_t *judgement_of;          /* owned, [most]: index into judgements, SIZE_MAX: no estimate */
-  PllmJudgement *judgements;     /* owned, [most] */
+  PllmEvaluator *evaluator;   /* owned */
+  Block block[2];
+  int current;     /* the block whose rows are taken; the other one is on its way */
+  size_t most, at; /* users of a block, the current one */
 } State;
 
 /* ---- The estimate's features ---- */
@@ -257,40 +273,90 @@ static PllmStatus unknown_user(const State *s, PllmError *err) {
                    s->truth.name);
 }
 
-/* Merge a block of the truth with the estimate (which stands on its first user not yet matched) and judge it. */
-static PllmStatus next_block(State *s, PllmTvfCursor *cursor, PllmError *err) {
+/* Merge the next users of the truth with the estimate (which stands on its first user not yet matched). */
+static PllmStatus read_users(State *s, Block *b, PllmError *err) {
   size_t models = s->bulk.scores->view.n_models, dim = s->task.dim, n = 0;
-  PllmStatus status = pllm_ext_users_read(&s->truth, s->most, 1, &s->users, err);
-  s->at = 0;
-  for (size_t u = 0; status == PLLM_OK && u < s->users.count; u++) {
-    s->judgement_of[u] = SIZE_MAX;
-    if (s->estimate.done || s->estimate.user_id > s->users.user_id[u]) continue;
-    if (s->estimate.user_id < s->users.user_id[u]) return unknown_user(s, err);
-    if (s->estimate.weights && s->users.known[u]) {
-      memcpy(s->judged_truth + n * models, s->users.weights + u * models, models * sizeof *s->judged_truth);
-      memcpy(s->judged + n * dim, s->estimate.weights, dim * sizeof *s->judged);
-      s->judgement_of[u] = n++;
+  PllmStatus status = pllm_ext_users_read(&s->truth, s->most, 1, &b->users, err);
+  for (size_t u = 0; status == PLLM_OK && u < b->users.count; u++) {
+    b->judgement_of[u] = SIZE_MAX;
+    if (s->estimate.done || s->estimate.user_id > b->users.user_id[u]) continue;
+    if (s->estimate.user_id < b->users.user_id[u]) return unknown_user(s, err);
+    if (s->estimate.weights && b->users.known[u]) {
+      memcpy(b->truth + n * models, b->users.weights + u * models, models * sizeof *b->truth);
+      memcpy(b->estimate + n * dim, s->estimate.weights, dim * sizeof *b->estimate);
+      b->judgement_of[u] = n++;
     }
     status = pllm_ext_population_next(&s->estimate, err);
   }
   if (status != PLLM_OK) return status;
-  if (s->users.count < s->most && !s->estimate.done) return unknown_user(s, err);
-  cursor->skipped = s->skipped + s->truth.nulls;
-  return pllm_evaluate(&s->task, s->judged_truth, s->judged, n, s->judgements, &s->bulk.poll.run, err);
+  if (b->users.count < s->most && !s->estimate.done) return unknown_user(s, err);
+  b->skipped = s->skipped + s->truth.nulls;
+  b->judged = n;
+  return PLLM_OK;
+}
+
+static void read_block(State *s, Block *b) {
+  b->status = read_users(s, b, &b->err);
+  if (b->status != PLLM_OK) b->users.count = b->judged = 0;
+}
+
+static void start_block(State *s, Block *b) {
+  if (b->status != PLLM_OK || b->judged == 0) return;
+  b->status = pllm_evaluator_start(s->evaluator, b->truth, b->estimate, b->judged, b->judgements, &b->err);
+  b->running = b->status == PLLM_OK;
+}
+
+static void finish_block(State *s, Block *b) {
+  if (b->running) b->status = pllm_evaluator_join(s->evaluator, &b->err);
+  b->running = 0;
+}
+
+/* To the next block, with the one after it on its way: that is read while helper threads judge the next one. */
+static PllmStatus next_block(State *s, PllmTvfCursor *cursor, PllmError *err) {
+  Block *after = &s->block[s->current], *next = &s->block[!s->current];
+  int more = next->status == PLLM_OK && next->users.count == s->most;
+  if (more) read_block(s, after);
+  finish_block(s, next);
+  if (next->status != PLLM_OK) {
+    *err = next->err;
+    return next->status;
+  }
+  if (more) start_block(s, after);
+  s->current = !s->current;
+  s->at = 0;
+  cursor->skipped = next->skipped;
+  return PLLM_OK;
 }
 
 /* To the next user of the truth that has weights. */
 static PllmStatus settle(State *s, PllmTvfCursor *cursor, PllmError *err) {
   for (;;) {
-    while (s->at < s->users.count && !s->users.known[s->at]) s->at++;
-    if (s->at < s->users.count) return PLLM_OK;
-    if (s->users.count < s->most) {
+    const Block *b = &s->block[s->current];
+    while (s->at < b->users.count && !b->users.known[s->at]) s->at++;
+    if (s->at < b->users.count) return PLLM_OK;
+    if (b->users.count < s->most) {
       cursor->done = 1;
       return PLLM_OK;
     }
     PllmStatus status = next_block(s, cursor, err);
     if (status != PLLM_OK) return status;
   }
+}
+
+static PllmStatus open_block(const State *s, Block *b, PllmError *err) {
+  b->truth = pllm_alloc(s->most, s->bulk.scores->view.n_models * sizeof *b->truth);
+  b->estimate = pllm_alloc(s->most, s->task.dim * sizeof *b->estimate);
+  b->judgement_of = pllm_alloc(s->most, sizeof *b->judgement_of);
+  b->judgements = pllm_alloc(s->most, sizeof *b->judgements);
+  return b->truth && b->estimate && b->judgement_of && b->judgements ? PLLM_OK : pllm_fail_nomem(err);
+}
+
+static void close_block(Block *b) {
+  pllm_ext_users_free(&b->users);
+  pllm_free(b->truth);
+  pllm_free(b->estimate);
+  pllm_free(b->judgement_of);
+  pllm_free(b->judgements);
 }
 
 static PllmStatus open_populations(State *s, PllmTvfCursor *cursor, PllmError *err) {
@@ -302,14 +368,12 @@ static PllmStatus open_populations(State *s, PllmTvfCursor *cursor, PllmError *e
   s->truth.dim_source = "there are that many rewards";
   s->estimate.dim_source = source ? source : "the features have that many";
   if (status == PLLM_OK) status = pllm_ext_population_next(&s->estimate, err);
+  if (status == PLLM_OK) status = pllm_evaluator_new(&s->task, &s->bulk.poll.run, &s->evaluator, err);
   if (status != PLLM_OK) return status;
   s->most = pllm_ext_bulk_users(models + s->task.dim);
-  s->judged_truth = pllm_alloc(s->most, models * sizeof *s->judged_truth);
-  s->judged = pllm_alloc(s->most, s->task.dim * sizeof *s->judged);
-  s->judgement_of = pllm_alloc(s->most, sizeof *s->judgement_of);
-  s->judgements = pllm_alloc(s->most, sizeof *s->judgements);
-  if (!s->judged_truth || !s->judged || !s->judgement_of || !s->judgements) return pllm_fail_nomem(err);
-  return PLLM_OK;
+  if (s->most > BLOCK_USERS && pllm_evaluator_is_whole(s->evaluator)) s->most = BLOCK_USERS;
+  for (int i = 0; status == PLLM_OK && i < 2; i++) status = open_block(s, &s->block[i], err);
+  return status;
 }
 
 static PllmStatus evaluateBegin(PllmTvfCursor *cursor, PllmError *err) {
@@ -336,6 +400,8 @@ static PllmStatus evaluateBegin(PllmTvfCursor *cursor, PllmError *err) {
   if (status == PLLM_OK) status = open_populations(s, cursor, err);
   if (status != PLLM_OK) return status;
   s->prompts = (sqlite3_int64)pllm_evaluate_prompts(&s->task);
+  read_block(s, &s->block[!s->current]);
+  start_block(s, &s->block[!s->current]);
   status = next_block(s, cursor, err);
   return status == PLLM_OK ? settle(s, cursor, err) : status;
 }
@@ -362,13 +428,14 @@ static double metric(const PllmJudgement *j, int column) {
 
 static void evaluateColumn(PllmTvfCursor *cursor, sqlite3_context *context, int column) {
   const State *s = cursor->state;
-  size_t judgement = s->judgement_of[s->at];
+  const Block *b = &s->block[s->current];
+  size_t judgement = b->judgement_of[s->at];
   if (column == COL_USER_ID) {
-    sqlite3_result_int64(context, s->users.user_id[s->at]);
+    sqlite3_result_int64(context, b->users.user_id[s->at]);
   } else if (column == COL_PROMPTS) {
     sqlite3_result_int64(context, s->prompts);
   } else if (judgement != SIZE_MAX) {
-    double value = metric(&s->judgements[judgement], column);
+    double value = metric(&b->judgements[judgement], column);
     if (!isnan(value)) sqlite3_result_double(context, value); /* a mean over nothing is NULL */
   }
 }
@@ -376,20 +443,17 @@ static void evaluateColumn(PllmTvfCursor *cursor, sqlite3_context *context, int 
 static void evaluateEnd(PllmTvfCursor *cursor) {
   State *s = cursor->state;
   if (!s) return;
+  pllm_evaluator_free(s->evaluator); /* before what it reads */
+  for (int i = 0; i < 2; i++) close_block(&s->block[i]);
   pllm_ext_population_close(&s->truth);
   pllm_ext_population_close(&s->estimate);
   pllm_ext_table_free(&s->estimate_table);
   pllm_ext_table_free(&s->features_table);
-  pllm_ext_users_free(&s->users);
   pllm_ext_bulk_close(&s->bulk);
   pllm_free(s->features);
   pllm_free(s->reference);
   pllm_free(s->table_features);
   pllm_free(s->row);
-  pllm_free(s->judged_truth);
-  pllm_free(s->judged);
-  pllm_free(s->judgement_of);
-  pllm_free(s->judgements);
   pllm_free(s);
 }
 

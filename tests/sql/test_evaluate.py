@@ -14,7 +14,7 @@ hole = data.split("test")[0][1][0]
 del data.embedding[hole]  # one response of the test split has no embedding
 data.load(db)
 rng = np.random.RandomState(8)
-USERS = 8195  # a block, and three users of the next
+USERS = 8195  # eight blocks, and three users of the next
 ids = np.sort(rng.permutation(3 * USERS)[:USERS]) - 99
 truth = rng.randint(0, 4, (USERS, 4)) / 7.0
 truth[::3] = rng.standard_normal((len(truth[::3]), 4))
