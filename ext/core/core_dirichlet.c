@@ -23,13 +23,25 @@
 ** D5  Drift d: at turn t the weights are (1 - l) w_a + l w_b, l = 1 - exp(-d (t - 1)), with w_b a second draw under
 **     its own purpose.
 **
-** Many users at once: a tile of users is drawn component by component with the first block of attempt 0 alone; the
-** lanes that this does not settle (about one in thirteen at alpha .05) are collected and redone together.
+** Many users at once (core_draw_kernel.h): a tile of users is drawn component by component, attempt 0 of all first; its
+** open lanes are collected and redone together.  Decisions are made without the second philox block, and without the
+** exact exponentials, by tests that imply how D3 and D4 decide:
+**   Q1  alpha <= MOST_QUICK and u <= 1 - alpha: accepted when v' + 1/4096 + p <= 1 - 2^-40.  v' has the highest 52 of the
+**       64 bits, so v' + 1/4096 >= (c + 1) / 4096 >= v.  p is the number whose exponent and first 20 mantissa bits are
+**       L / log 2, rounded to 2^-20, and one unit more; as 1 + f >= 2^f, p > exp(L).  So v < 1 - exp(L) < exp(-exp(L)).
+**       (L below -709 wraps and makes any p or NaN: the lane is left open, or accepted, and rightly, as exp(-exp(L)) is
+**       then 1.)  This leaves one lane in fifteen open at alpha .05.
+**   Q2  D3 otherwise: with E for exp(L) and B for exp(y - E), each within e = PLLM_ROUGH_ERROR of itself, the exact bound
+**       is within 2 e (1 + E) of B, relatively, or both are below 1/4096.  Accepted when (c + 1) / 4096 is below all that
+**       the bound may be, rejected when c / 4096 is above it; between, in about one of 4,000, the reference decides.  What
+**       D3 accepts early is never rejected: its bound is at least (c + 1) / 4096, but for rounding.
+**   Q3  D4 alike, u u (c + 1) / 4096 and u u c / 4096 being compared with exp(R).  What D4 accepts early is never
+**       rejected, as log z <= 4.5 z - 1 - log 4.5.
 */
-#include "core_dirichlet.h"
+#include "core_draw.h"
 
 #define MAX_SQUARINGS 8
-#define FEW_LANES 14 /* below this a block of PLLM_BLOCK lanes costs more than one lane at a time */
+#define MOST_QUICK .5 /* above, Q1 leaves so many lanes open that Q2 for all is faster */
 #define LOG_4 1.3862943611198906
 #define ONE_PLUS_LOG_4_5 2.504077396776274
 
@@ -42,6 +54,7 @@ void pllm_core_dirichlet_init(PllmDirichlet *d, uint32_t seed, const double *alp
     double a = alpha[b], root = sqrt(a > 1.0 ? 2.0 * a - 1.0 : 1.0);
     s->alpha = a;
     s->large = a > 1.0;
+    s->whole = a > MOST_QUICK;
     s->squarings = 0;
     while (s->squarings < MAX_SQUARINGS && (double)(2 << s->squarings) * a <= 1.0) s->squarings++;
     s->rest = 1.0 - a;
@@ -105,10 +118,10 @@ static uint64_t draw_bits(uint32_t seed, PllmPurpose purpose, uint64_t id, int c
 }
 
 /* log Gamma(alpha_b), beginning with that attempt. */
-static double draw_log(const PllmDirichlet *d, PllmPurpose purpose, uint64_t id, int component, uint32_t attempt) {
-  const PllmShape *s = &d->shape[component];
+double pllm_core_dirichlet_log(const PllmDirichlet *d, PllmPurpose purpose, uint64_t id, int b, uint32_t attempt) {
+  const PllmShape *s = &d->shape[b];
   for (;; attempt++) {
-    uint64_t bits = draw_bits(d->seed, purpose, id, component, 2 * attempt);
+    uint64_t bits = draw_bits(d->seed, purpose, id, b, 2 * attempt);
     double u = pllm_philox_unit(bits), l, y, p = u, v;
     if (s->large) {
       l = large_log(u, &y, s->alpha, s->inverse, s->log_alpha, s->offset, s->slope);
@@ -118,14 +131,14 @@ static double draw_log(const PllmDirichlet *d, PllmPurpose purpose, uint64_t id,
       for (int i = 0; i < s->squarings; i++) p *= p;
       if (u <= s->rest && v_most(bits) <= 1.0 - p) return l;
     }
-    v = v_exact(bits, draw_bits(d->seed, purpose, id, component, 2 * attempt + 1));
+    v = v_exact(bits, draw_bits(d->seed, purpose, id, b, 2 * attempt + 1));
     if (s->large ? large_accepts(y, u, v) : small_accepts(l, y, v)) return l;
   }
 }
 
 static void draw_one(const PllmDirichlet *d, PllmPurpose purpose, uint64_t id, double *out) {
   double most, sum = 0.0;
-  for (int b = 0; b < d->n; b++) out[b] = draw_log(d, purpose, id, b, 0);
+  for (int b = 0; b < d->n; b++) out[b] = pllm_core_dirichlet_log(d, purpose, id, b, 0);
   most = out[0];
   for (int b = 1; b < d->n; b++) most = out[b] > most ? out[b] : most;
   for (int b = 0; b < d->n; b++) {
@@ -151,264 +164,28 @@ void pllm_core_dirichlet_one(const PllmDirichlet *d, uint64_t id, int64_t turn, 
 
 /* ---- Many users ---- */
 
-_Static_assert(PLLM_BLOCK == 64, "a word tells which lanes of a block are open");
-
-/* Attempt 0 of one component with the first block alone, the early tests of draw_log: the logarithms into l[PLLM_BLOCK],
-** and which lanes are not settled.
-**
-** Here and below: no copy of a block and nothing set to zero, as gcc makes those string instructions, which cost more
-** than the arithmetic; and selects are of doubles, as gcc vectorises those and not the ones of integers. */
-static PLLM_INLINE void first_try_body(double *l, uint64_t *open, const PllmShape *s, const uint64_t *bits) {
-  double p[PLLM_BLOCK], k[PLLM_BLOCK], f[PLLM_BLOCK], q[PLLM_BLOCK];
-  uint64_t some[PLLM_BLOCK / 2];
-  const double alpha = s->alpha, rest = s->rest, inverse = s->inverse, log_alpha = s->log_alpha, offset = s->offset,
-               slope = s->slope;
-  uint64_t mask = 0;
-  if (s->large) {
-    for (int j = 0; j < PLLM_BLOCK; j++)
-      l[j] = large_log(pllm_philox_unit(bits[j]), &p[j], alpha, inverse, log_alpha, offset, slope);
-    for (int j = 0; j < PLLM_BLOCK; j++)
-      p[j] = large_accepts_early(p[j], pllm_philox_unit(bits[j]), v_most(bits[j])) ? 0.0 : 1.0;
-  } else {
-    /* Where u > rest this logarithm is not the one wanted, but those lanes stay open. */
-    for (int j = 0; j < PLLM_BLOCK; j++) {
-      double u = pllm_philox_unit(bits[j]);
-      p[j] = u;
-      pllm_log1_begin(u, 0.0, &k[j], &f[j], &q[j]);
-    }
-    for (int j = 0; j < PLLM_BLOCK; j++) l[j] = pllm_log1_end(k[j], f[j], q[j]) * inverse;
-    for (int i = 1; i < s->squarings; i += 2)
-      for (int j = 0; j < PLLM_BLOCK; j++) {
-        double square = p[j] * p[j];
-        p[j] = square * square;
-      }
-    if (s->squarings & 1)
-      for (int j = 0; j < PLLM_BLOCK; j++) p[j] *= p[j];
-    for (int j = 0; j < PLLM_BLOCK; j++) {
-      double doubtful = v_most(bits[j]) > 1.0 - p[j] ? 1.0 : 0.0;
-      p[j] = pllm_philox_unit(bits[j]) > rest ? 1.0 : doubtful;
-    }
+static PllmDrawKernel *kernel(void) {
+#if defined(__x86_64__) && defined(__GNUC__)
+  switch (pllm_core_isa()) {
+  case PLLM_ISA_AVX512: return pllm_core_draw_avx512;
+  case PLLM_ISA_AVX2: return pllm_core_draw_avx2;
+  default: break;
   }
-  /* A shift by 61 makes 1.0 a bit; folded by halves, as gcc vectorises no shift by j. */
-  for (int j = 0; j < 32; j++) some[j] = pllm_double_bits(p[j]) >> 61 | pllm_double_bits(p[j + 32]) >> 61 << 32;
-  for (int j = 0; j < 16; j++) some[j] |= some[j + 16] << 16;
-  for (int j = 0; j < 8; j++) mask |= (some[j] | some[j + 8] << 8) << j;
-  *open = mask;
-}
-PLLM_KERNEL(first_try, (double *l, uint64_t *open, const PllmShape *s, const uint64_t *bits), (l, open, s, bits))
-
-/* D1 for PLLM_BLOCK users of a tile of logarithms, the components `stride` apart. */
-static PLLM_INLINE void normalise_body(double *tile, int n, size_t stride) {
-  double most[PLLM_BLOCK], sum[PLLM_BLOCK], k[PLLM_BLOCK], hi[PLLM_BLOCK], c[PLLM_BLOCK];
-  const double *second = tile + (n > 1 ? stride : 0);
-  for (int j = 0; j < PLLM_BLOCK; j++) most[j] = second[j] > tile[j] ? second[j] : tile[j];
-  for (int b = 2; b < n; b++) {
-    const double *row = tile + (size_t)b * stride;
-    for (int j = 0; j < PLLM_BLOCK; j++) most[j] = row[j] > most[j] ? row[j] : most[j];
-  }
-  for (int j = 0; j < PLLM_BLOCK; j++) sum[j] = 0.0;
-  for (int b = 0; b < n; b++) {
-    double *row = tile + (size_t)b * stride;
-    for (int j = 0; j < PLLM_BLOCK; j++) pllm_exp1_begin(row[j] - most[j], &k[j], &hi[j], &c[j]);
-    for (int j = 0; j < PLLM_BLOCK; j++) {
-      double e = pllm_exp1_end(k[j], hi[j], c[j]);
-      row[j] = e;
-      sum[j] += e;
-    }
-  }
-  for (int j = 0; j < PLLM_BLOCK; j++) sum[j] = 1.0 / sum[j];
-  for (int b = 0; b < n; b++) {
-    double *row = tile + (size_t)b * stride;
-    for (int j = 0; j < PLLM_BLOCK; j++) row[j] *= sum[j];
-  }
-}
-PLLM_KERNEL(normalise, (double *tile, int n, size_t stride), (tile, n, stride))
-
-/* One whole attempt of gathered lanes, of any components with alpha <= 1 or any with alpha > 1. */
-typedef struct Gathered {
-  uint64_t bits[PLLM_BLOCK], fine[PLLM_BLOCK];
-  double alpha[PLLM_BLOCK], rest[PLLM_BLOCK], inverse[PLLM_BLOCK], squarings[PLLM_BLOCK];
-  double log_alpha[PLLM_BLOCK], offset[PLLM_BLOCK], slope[PLLM_BLOCK];
-  double l[PLLM_BLOCK], open[PLLM_BLOCK];
-} Gathered;
-
-/* small_log, small_accepts and the early test, in pieces. */
-static PLLM_INLINE void whole_small_body(Gathered *g, int squarings) {
-  double u[PLLM_BLOCK], y[PLLM_BLOCK], k[PLLM_BLOCK], f[PLLM_BLOCK], q[PLLM_BLOCK];
-  for (int j = 0; j < PLLM_BLOCK; j++) {
-    double share;
-    u[j] = pllm_philox_unit(g->bits[j]);
-    share = (1.0 - u[j]) * g->inverse[j];
-    pllm_log1_begin(u[j] > g->rest[j] ? share : 1.0, 0.0, &k[j], &f[j], &q[j]);
-  }
-  for (int j = 0; j < PLLM_BLOCK; j++) {
-    double e = -pllm_log1_end(k[j], f[j], q[j]);
-    y[j] = e > 0.0 ? e : 0.0;
-  }
-  for (int j = 0; j < PLLM_BLOCK; j++) {
-    double t = g->rest[j] + g->alpha[j] * y[j];
-    pllm_log1_begin(u[j] > g->rest[j] ? t : u[j], 0.0, &k[j], &f[j], &q[j]);
-  }
-  for (int j = 0; j < PLLM_BLOCK; j++) g->l[j] = pllm_log1_end(k[j], f[j], q[j]) * g->inverse[j];
-  for (int j = 0; j < PLLM_BLOCK; j++) pllm_exp1_begin(g->l[j], &k[j], &f[j], &q[j]);
-  for (int j = 0; j < PLLM_BLOCK; j++) y[j] -= pllm_exp1_end(k[j], f[j], q[j]);
-  for (int j = 0; j < PLLM_BLOCK; j++) pllm_exp1_begin(y[j], &k[j], &f[j], &q[j]);
-  for (int j = 0; j < PLLM_BLOCK; j++) {
-    double bound = pllm_exp1_end(k[j], f[j], q[j]);
-    g->open[j] = v_exact(g->bits[j], g->fine[j]) <= bound ? 0.0 : 1.0;
-  }
-  for (int j = 0; j < PLLM_BLOCK; j++) y[j] = u[j] <= g->rest[j] ? 1.0 : 0.0; /* 1: may be accepted early */
-  for (int i = 0; i < squarings; i++)
-    for (int j = 0; j < PLLM_BLOCK; j++) u[j] = i < g->squarings[j] ? u[j] * u[j] : u[j];
-  for (int j = 0; j < PLLM_BLOCK; j++) {
-    double early = v_most(g->bits[j]) <= 1.0 - u[j] ? 0.0 : 1.0;
-    early = y[j] > 0.0 ? early : 1.0;
-    g->open[j] *= early;
-  }
-}
-PLLM_KERNEL(whole_small, (Gathered * g, int squarings), (g, squarings))
-
-static PLLM_INLINE void whole_large_body(Gathered *g) {
-  double r[PLLM_BLOCK];
-  for (int j = 0; j < PLLM_BLOCK; j++)
-    g->l[j] = large_log(pllm_philox_unit(g->bits[j]), &r[j], g->alpha[j], g->inverse[j], g->log_alpha[j],
-                        g->offset[j], g->slope[j]);
-  for (int j = 0; j < PLLM_BLOCK; j++) {
-    double u = pllm_philox_unit(g->bits[j]);
-    double early = large_accepts_early(r[j], u, v_most(g->bits[j])) ? 0.0 : 1.0;
-    double late = large_accepts(r[j], u, v_exact(g->bits[j], g->fine[j])) ? 0.0 : 1.0;
-    g->open[j] = early * late;
-  }
-}
-PLLM_KERNEL(whole_large, (Gathered * g), (g))
-
-/* A tile being drawn. */
-typedef struct Tile {
-  const PllmDirichlet *d;
-  PllmPurpose purpose;
-  uint64_t first;  /* its first user */
-  uint32_t users;  /* a power of two, a multiple of PLLM_BLOCK */
-  int shift;       /* and its logarithm */
-  int squarings;   /* the most of any component */
-  double *weights; /* [n][users]: logarithms until normalised */
-  uint32_t *list;  /* [2][n * users] lanes not settled, lane = component * users + user */
-  Gathered g;
-} Tile;
-
-static void gather_shape(Gathered *g, int j, const PllmShape *s) {
-  g->alpha[j] = s->alpha;
-  g->rest[j] = s->rest;
-  g->inverse[j] = s->inverse;
-  g->squarings[j] = s->squarings;
-  g->log_alpha[j] = s->log_alpha;
-  g->offset[j] = s->offset;
-  g->slope[j] = s->slope;
-}
-
-/* One attempt of `count` (at most PLLM_BLOCK) lanes, all small or all large.  Accepted logarithms go to the tile,
-** rejected lanes to `rejected` (which may be `list`); returns their number. */
-static size_t attempt_lanes(Tile *t, uint32_t attempt, const uint32_t *list, size_t count, uint32_t *rejected) {
-  PllmPhiloxBlock block;
-  Gathered *g = &t->g;
-  uint32_t lane[PLLM_BLOCK], component[PLLM_BLOCK];
-  size_t left = 0;
-  for (size_t j = 0; j < PLLM_BLOCK; j++) {
-    lane[j] = list[j < count ? j : 0];
-    component[j] = lane[j] >> t->shift;
-  }
-  for (uint32_t half = 0; half < 2; half++) {
-    for (int j = 0; j < PLLM_BLOCK; j++) {
-      uint64_t id = t->first + (lane[j] & (t->users - 1));
-      block.word[0][j] = id & 0xffffffffu;
-      block.word[1][j] = id >> 32;
-      block.word[2][j] = component[j] / 2;
-      block.word[3][j] = 2 * attempt + half;
-    }
-    pllm_core_philox_block(&block, t->d->seed, (uint32_t)t->purpose);
-    for (int j = 0; j < PLLM_BLOCK; j++) {
-      int word = 2 * (int)(component[j] & 1);
-      (half ? g->fine : g->bits)[j] = block.word[word + 1][j] << 32 | block.word[word][j];
-    }
-  }
-  if (!t->d->uniform)
-    for (int j = 0; j < PLLM_BLOCK; j++) gather_shape(g, j, &t->d->shape[component[j]]);
-  if (t->d->shape[component[0]].large)
-    whole_large(g);
-  else
-    whole_small(g, t->squarings);
-  for (size_t j = 0; j < count; j++) {
-    t->weights[lane[j]] = g->l[j]; /* overwritten if rejected */
-    rejected[left] = lane[j];
-    left += g->open[j] != 0.0;
-  }
-  return left;
-}
-
-/* Settle the open lanes of a list: together where there are enough of them to fill vectors, else one by one. */
-static void settle(Tile *t, uint32_t *list, size_t open) {
-  for (uint32_t attempt = 0; open > 0; attempt++) {
-    size_t left = 0, i = 0, count;
-    for (; open - i >= FEW_LANES; i += count) {
-      count = open - i < PLLM_BLOCK ? open - i : PLLM_BLOCK;
-      left += attempt_lanes(t, attempt, list + i, count, list + left);
-    }
-    for (; i < open; i++)
-      t->weights[list[i]] =
-          draw_log(t->d, t->purpose, t->first + list[i] % t->users, (int)(list[i] / t->users), attempt);
-    open = left;
-  }
-}
-
-/* Fill the tile with the weights of users first .. first + users - 1, or at least the first `wanted` of them. */
-static void draw_tile(Tile *t, size_t wanted) {
-  PllmPhiloxBits bits;
-  const PllmDirichlet *d = t->d;
-  uint32_t *list[2] = {t->list, t->list + (size_t)d->n * t->users}; /* alpha <= 1, alpha > 1 */
-  size_t open[2] = {0, 0};
-  for (uint32_t user = 0; user < wanted; user += PLLM_BLOCK)
-    for (int b = 0; b < d->n; b++) {
-      const PllmShape *s = &d->shape[b];
-      uint32_t lane = (uint32_t)b * t->users + user, *append = list[s->large];
-      size_t n = open[s->large];
-      uint64_t left;
-      if ((b & 1) == 0)
-        pllm_core_philox_range(t->first + user, (uint32_t)b / 2, 0, d->seed, (uint32_t)t->purpose, bits);
-      first_try(t->weights + lane, &left, s, bits[b & 1]);
-      for (; left; left &= left - 1) append[n++] = lane + (uint32_t)__builtin_ctzll(left);
-      open[s->large] = n;
-    }
-  settle(t, list[0], open[0]);
-  settle(t, list[1], open[1]);
-  for (uint32_t user = 0; user < wanted; user += PLLM_BLOCK) normalise(t->weights + user, d->n, t->users);
-}
-
-/* Component-major to user-major: out[j][b] = tile[b][j].  By pairs, which halves the stores that bound it. */
-static void tile_rows(double *out, const double *tile, size_t n, size_t stride, size_t users) {
-  typedef double Pair __attribute__((vector_size(16)));
-  size_t even = n & ~(size_t)1;
-  for (size_t j = 0; j < users / 2 * 2; j += 2)
-    for (size_t b = 0; b < even; b += 2) {
-      Pair p, q, here, there;
-      memcpy(&p, tile + b * stride + j, sizeof p);
-      memcpy(&q, tile + (b + 1) * stride + j, sizeof q);
-      here = (Pair){p[0], q[0]};
-      there = (Pair){p[1], q[1]};
-      memcpy(out + j * n + b, &here, sizeof here);
-      memcpy(out + (j + 1) * n + b, &there, sizeof there);
-    }
-  for (size_t j = 0; j < users; j++)
-    for (size_t b = j < users / 2 * 2 ? even : 0; b < n; b++) out[j * n + b] = tile[b * stride + j];
+#endif
+  return pllm_core_draw_base;
 }
 
 void pllm_core_dirichlet_many(const PllmDirichlet *d, uint64_t first, size_t count, int64_t turn, double *out,
                               double *scratch) {
-  double l = drifted(d, turn);
-  size_t n = (size_t)d->n, users = PLLM_DIRICHLET_TILE(n);
-  Tile t = {.d = d, .users = (uint32_t)users, .weights = scratch, .list = (uint32_t *)(scratch + n * users)};
-  while ((uint32_t)1 << t.shift < t.users) t.shift++;
-  for (size_t b = 0; b < n; b++)
-    t.squarings = d->shape[b].squarings > t.squarings ? d->shape[b].squarings : t.squarings;
-  for (int j = 0; j < PLLM_BLOCK; j++) gather_shape(&t.g, j, &d->shape[0]);
+  double l = drifted(d, turn), *there;
+  size_t n = (size_t)d->n, users = PLLM_DIRICHLET_TILE(n), lanes = n * users;
+  PllmDrawKernel *draw = kernel();
+  PllmDraw t = {.d = d, .tile = scratch};
+  while ((size_t)1 << t.shift < users) t.shift++;
+  there = scratch + lanes; /* the lists, which are done with when rows are made */
+  t.again = (uint32_t *)there;
+  t.small = t.again + lanes;
+  t.large = t.small + lanes;
   for (size_t i = 0; i < count; i += users) {
     size_t some = count - i < users ? count - i : users;
     double *row = out + i * n;
@@ -418,12 +195,10 @@ void pllm_core_dirichlet_many(const PllmDirichlet *d, uint64_t first, size_t cou
     }
     t.first = first + i;
     t.purpose = PLLM_PURPOSE_WEIGHTS;
-    draw_tile(&t, some);
-    tile_rows(row, t.weights, n, users, some);
+    draw(&t, some, row);
     if (l == 0.0) continue;
     t.purpose = PLLM_PURPOSE_DRIFT;
-    draw_tile(&t, some);
-    for (size_t j = 0; j < some; j++)
-      for (size_t b = 0; b < n; b++) row[j * n + b] = (1.0 - l) * row[j * n + b] + l * t.weights[b * users + j];
+    draw(&t, some, there);
+    for (size_t j = 0; j < some * n; j++) row[j] = (1.0 - l) * row[j] + l * there[j];
   }
 }

@@ -9,6 +9,7 @@
 /* Constants of one component's gamma sampler. */
 typedef struct PllmShape {
   int large;     /* alpha > 1: the log-logistic sampler, else the power sampler */
+  int whole;     /* many: the first attempt makes the exact test at once */
   int squarings; /* small: u^(2^squarings) >= u^(1/alpha) */
   double alpha;
   double rest;                     /* small: 1 - alpha */
@@ -28,8 +29,8 @@ typedef struct PllmDirichlet {
 ** cache. */
 #define PLLM_DIRICHLET_TILE(n) ((n) <= 32 ? 4 * PLLM_BLOCK : PLLM_BLOCK)
 
-/* Doubles of scratch that a worker needs to draw many users with n components: a tile and two lists of its lanes. */
-#define PLLM_DIRICHLET_SCRATCH(n) ((size_t)(n)*PLLM_DIRICHLET_TILE(n) * 2)
+/* Doubles of scratch that a worker needs to draw many users with n components: a tile and three lists of its lanes. */
+#define PLLM_DIRICHLET_SCRATCH(n) ((size_t)(n)*PLLM_DIRICHLET_TILE(n) * 5 / 2)
 
 void pllm_core_dirichlet_init(PllmDirichlet *d, uint32_t seed, const double *alpha, int n, double drift);
 

@@ -11,6 +11,9 @@
 #include "core_simd.h"
 
 #include <string.h>
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
 
 #if defined(__AVX512F__)
 #define PLLM_LANES 8
@@ -40,12 +43,55 @@ static PLLM_INLINE void pllm_lanes_store(double *p, PllmLanes x) {
   memcpy(p, &x, sizeof x);
 }
 
+/* a < b ? a : b and a > b ? a : b, which is what the instructions do. */
 static PLLM_INLINE PllmLanes pllm_lanes_min(PllmLanes a, PllmLanes b) {
+#if defined(__AVX512F__)
+  return (PllmLanes)_mm512_min_pd((__m512d)a, (__m512d)b);
+#elif defined(__AVX2__)
+  return (PllmLanes)_mm256_min_pd((__m256d)a, (__m256d)b);
+#elif defined(__x86_64__)
+  return (PllmLanes)_mm_min_pd((__m128d)a, (__m128d)b);
+#else
   return PLLM_SELECT(a < b, a, b);
+#endif
 }
 
 static PLLM_INLINE PllmLanes pllm_lanes_max(PllmLanes a, PllmLanes b) {
+#if defined(__AVX512F__)
+  return (PllmLanes)_mm512_max_pd((__m512d)a, (__m512d)b);
+#elif defined(__AVX2__)
+  return (PllmLanes)_mm256_max_pd((__m256d)a, (__m256d)b);
+#elif defined(__x86_64__)
+  return (PllmLanes)_mm_max_pd((__m128d)a, (__m128d)b);
+#else
   return PLLM_SELECT(a > b, a, b);
+#endif
+}
+
+/* m ? a : b, by one instruction where there is one. */
+static PLLM_INLINE PllmLanes pllm_lanes_choose(PllmMask m, PllmLanes a, PllmLanes b) {
+#if defined(__AVX2__) && !defined(__AVX512F__)
+  return (PllmLanes)_mm256_blendv_pd((__m256d)b, (__m256d)a, (__m256d)m);
+#else
+  return PLLM_SELECT(m, a, b);
+#endif
+}
+
+/* Bit i tells whether lane i is true. */
+static PLLM_INLINE unsigned pllm_lanes_true(PllmMask m) {
+#if defined(__AVX512DQ__)
+  return _mm512_movepi64_mask((__m512i)m);
+#elif defined(__AVX512F__)
+  return _mm512_cmplt_epi64_mask((__m512i)m, _mm512_setzero_si512());
+#elif defined(__AVX2__)
+  return (unsigned)_mm256_movemask_pd((__m256d)m);
+#elif defined(__x86_64__)
+  return (unsigned)_mm_movemask_pd((__m128d)m);
+#else
+  unsigned bits = 0;
+  for (int i = 0; i < PLLM_LANES; i++) bits |= (unsigned)(m[i] & 1) << i;
+  return bits;
+#endif
 }
 
 #endif

@@ -3,7 +3,7 @@
 
 #include <float.h>
 
-#include "../../ext/core/core_math.h"
+#include "../../ext/core/core_lanes_math.h"
 
 #define N 40000
 
@@ -132,9 +132,46 @@ static void test_frozen(void) {
   pllm_core_isa_limit(PLLM_ISA_AVX512);
 }
 
+/* core_lanes_math.h on this compiler's default vectors: the same bits, within the ranges it names, and the rough one. */
+static void test_lanes(void) {
+  enum { GROUP = 4 };
+  int logs = 1, shallow = 1, deep = 1;
+  double worst = 0;
+  state = 3;
+  for (int i = 0; i < N; i++) {
+    PllmLanes x[GROUP], y[GROUP], a[GROUP], b[GROUP], c[GROUP];
+    for (int k = 0; k < GROUP * PLLM_LANES; k++)
+      x[k / PLLM_LANES][k % PLLM_LANES] = ldexp(1 + unit(), (int)(next64() % 2045) - 1022);
+    pllm_lanes_log_begin(x, a, b, c, GROUP);
+    pllm_lanes_log_end(a, b, c, y, GROUP);
+    for (int k = 0; k < GROUP * PLLM_LANES; k++)
+      logs &= y[k / PLLM_LANES][k % PLLM_LANES] == pllm_log1_normal(x[k / PLLM_LANES][k % PLLM_LANES]);
+    for (int k = 0; k < GROUP * PLLM_LANES; k++) x[k / PLLM_LANES][k % PLLM_LANES] = 1414 * unit() - 707;
+    pllm_lanes_exp_begin(x, a, b, c, GROUP);
+    pllm_lanes_exp_end(a, b, c, y, 0, GROUP);
+    for (int k = 0; k < GROUP * PLLM_LANES; k++)
+      shallow &= y[k / PLLM_LANES][k % PLLM_LANES] == pllm_exp1(x[k / PLLM_LANES][k % PLLM_LANES]);
+    for (int k = 0; k < GROUP * PLLM_LANES; k++) x[k / PLLM_LANES][k % PLLM_LANES] = 1400 * unit() - 700;
+    pllm_lanes_exp_rough(x, y, GROUP);
+    for (int k = 0; k < GROUP * PLLM_LANES; k++) {
+      double off = fabs(y[k / PLLM_LANES][k % PLLM_LANES] / pllm_exp1(x[k / PLLM_LANES][k % PLLM_LANES]) - 1);
+      worst = off > worst ? off : worst;
+    }
+    for (int k = 0; k < GROUP * PLLM_LANES; k++) x[k / PLLM_LANES][k % PLLM_LANES] = -750 * unit();
+    pllm_lanes_exp_begin(x, a, b, c, GROUP);
+    pllm_lanes_exp_end(a, b, c, y, 1, GROUP);
+    for (int k = 0; k < GROUP * PLLM_LANES; k++)
+      deep &= y[k / PLLM_LANES][k % PLLM_LANES] == pllm_exp1(x[k / PLLM_LANES][k % PLLM_LANES]);
+  }
+  tap_check(logs, "vectors: the same logarithms");
+  tap_check(shallow && deep, "vectors: the same exponentials, subnormal ones too");
+  tap_check(worst < PLLM_ROUGH_ERROR, "the rough exponential is within %g of itself (%.2g)", PLLM_ROUGH_ERROR, worst);
+}
+
 int main(void) {
   test_accuracy();
   test_special();
   test_frozen();
+  test_lanes();
   return tap_done();
 }

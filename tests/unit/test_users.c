@@ -111,6 +111,73 @@ static void test_many(void) {
   free(many);
 }
 
+/* The same for any first user and any count, as far as the last user and no further. */
+static void test_ranges(void) {
+  static const uint64_t firsts[] = {0, 1, 0xffffffe1u, ((uint64_t)1 << 63) - 70, UINT64_MAX - 100};
+  static const size_t counts[] = {1, 2, 3, 7, 8, 9, 10, 11, 63, 64, 65, 127, 255, 256, 257, 333};
+  static const int dims[] = {1, 2, 3, 5, 8, 31, 65};
+  static const double alphas[][3] = {{.05, .05, .05}, {.4, .4, .4}, {.9, .9, .9},
+                                     {3, 3, 3},       {.05, .6, 2}, {1, 1e-5, 30}};
+  enum { MOST = 333, N = 65, BEYOND = 4 };
+  for (size_t a = 0; a < sizeof alphas / sizeof *alphas; a++) {
+    int good = 1, inside = 1;
+    for (size_t k = 0; k < sizeof dims / sizeof *dims; k++) {
+      size_t n = (size_t)dims[k];
+      PllmDirichlet *d = malloc(sizeof *d);
+      double alpha[N], *one = malloc(sizeof(double) * MOST * n), *many = malloc(sizeof(double) * (MOST + BEYOND) * n),
+                       *scratch = malloc(sizeof(double) * PLLM_DIRICHLET_SCRATCH(n));
+      for (size_t b = 0; b < n; b++) alpha[b] = alphas[a][b % 3];
+      pllm_core_dirichlet_init(d, (uint32_t)k, alpha, dims[k], .2);
+      for (size_t f = 0; f < sizeof firsts / sizeof *firsts; f++) {
+        int64_t turn = f % 2 ? 4 : 1;
+        for (size_t i = 0; i < MOST; i++) pllm_core_dirichlet_one(d, firsts[f] + i, turn, one + i * n);
+        for (size_t c = 0; c < sizeof counts / sizeof *counts; c++)
+          for (int isa = PLLM_ISA_BASE; isa <= PLLM_ISA_AVX512; isa++) {
+            pllm_core_isa_limit((PllmIsa)isa);
+            for (size_t b = 0; b < BEYOND * n; b++) many[counts[c] * n + b] = -1;
+            pllm_core_dirichlet_many(d, firsts[f], counts[c], turn, many, scratch);
+            good &= memcmp(one, many, sizeof(double) * counts[c] * n) == 0;
+            for (size_t b = 0; b < BEYOND * n; b++) inside &= many[counts[c] * n + b] == -1;
+          }
+      }
+      free(d);
+      free(one);
+      free(many);
+      free(scratch);
+    }
+    tap_check(good, "alpha %g, %g, %g: any range of users equals them one by one", alphas[a][0], alphas[a][1],
+              alphas[a][2]);
+    tap_check(inside, "and nothing is written beyond");
+  }
+}
+
+/* Q1..Q3: decisions are those of the exact tests.  Enough draws for lanes that the quick tests leave undecided, of which
+** there is about one in 4,000, and for many with weights that underflow beside others. */
+static void test_decisions(void) {
+  enum { USERS = 6000, N = 10 };
+  static const double alphas[] = {.002, .03, .05, .2, .45, .55, 1, 1.2, 5, 1000, 0};
+  double *one = malloc(sizeof(double) * USERS * N), *many = malloc(sizeof(double) * USERS * N);
+  for (size_t a = 0; a < sizeof alphas / sizeof *alphas; a++) {
+    int good = 1;
+    PllmPopulation p = philox(N, alphas[a]);
+    PllmDirichlet *d = malloc(sizeof *d);
+    p.seed = 77;
+    for (int b = 0; b < N && alphas[a] == 0; b++) p.alpha[b] = alphas[b];
+    pllm_core_dirichlet_init(d, (uint32_t)p.seed, p.alpha, N, 0);
+    for (uint64_t i = 0; i < USERS; i++) pllm_core_dirichlet_one(d, 1000 + i, 1, one + i * N);
+    for (int isa = PLLM_ISA_BASE; isa <= PLLM_ISA_AVX512; isa++) {
+      pllm_core_isa_limit((PllmIsa)isa);
+      pllm_users_philox_batch(&p, 1000, USERS, 1, many, NULL, &err);
+      good &= memcmp(one, many, sizeof(double) * USERS * N) == 0;
+    }
+    tap_check(good, "alpha %g%s: every draw is decided as the exact tests do", alphas[a],
+              alphas[a] == 0 ? " (all of them)" : "");
+    free(d);
+  }
+  free(one);
+  free(many);
+}
+
 /* Mean alpha_b / sum, variance of the Dirichlet, at fixed seeds: within 5 standard errors. */
 static void test_moments(void) {
   static const double alphas[] = {.01, .05, .5, 1, 1.5, 20};
@@ -350,6 +417,8 @@ int main(void) {
   test_checks();
   test_frozen();
   test_many();
+  test_ranges();
+  test_decisions();
   test_moments();
   test_drift();
   test_numpy_reader(10, 5000, "a small population");
