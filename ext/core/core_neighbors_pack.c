@@ -9,9 +9,9 @@
 **
 ** The error.  Let S be PLLM_NEIGHBOR_SCALE, R the length of a panel's longest vector from the centre m; x and y are a
 ** query and a candidate of length 1.  The packed query is S x + e, the packed candidate S (y - m) / R + f, and their
-** product, which is a whole number and exact, is S^2 (<x,y> - <x,m>) / R + S <x,f> + <e, packed candidate>.  By Cauchy-Schwarz the last two are
-** at most S |f| + |e| (S + |f|); times R / S^2 that is what an estimate may be off.  The number that is the same for
-** all candidates of a query is <x,m>.
+** product, which is a whole number and exact, is S^2 (<x,y> - <x,m>) / R + S <x,f> + <e, packed candidate>.  By
+** Cauchy-Schwarz the last two are at most S |f| + |e| (S + |f|); times R / S^2 that is what an estimate may be off.
+** The number that is the same for all candidates of a query is <x,m>.
 */
 #include "core_neighbors.h"
 #include "core_simd.h"
