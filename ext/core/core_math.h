@@ -14,9 +14,6 @@
 ** Method: the argument reductions, rational forms and coefficients of Sun's fdlibm (e_exp.c, e_log.c), with k*ln2 in
 ** two parts; exponents are moved between integer and double by adding 1.5*2^52 or by setting the exponent of 2^52,
 ** which unlike conversion instructions every vector unit has.
-**
-** Each function is one long chain of operations, longer than a CPU looks ahead.  A hot loop over a block does better as
-** two, the first ending with _begin and the second with _end: chains half as long, twice as many of them at once.
 */
 #ifndef PLLM_CORE_MATH_H
 #define PLLM_CORE_MATH_H
@@ -42,22 +39,18 @@ static PLLM_INLINE double pllm_bits_double(uint64_t b) {
 #define PLLM_LN2_LO 1.90821492927058770002e-10
 #define PLLM_ROUND 6755399441055744.0 /* 1.5 * 2^52: adding it rounds to an integer in the low bits */
 
-/* exp(x) = 2^k exp(hi - k * PLLM_LN2_LO), and c of the rational form. */
-static PLLM_INLINE void pllm_exp1_begin(double x, double *k, double *hi, double *c) {
+static PLLM_INLINE double pllm_exp1(double x) {
   const double P1 = 1.66666666666666019037e-01, P2 = -2.77777777770155933842e-03, P3 = 6.61375632143793436117e-05,
                P4 = -1.65339022054652515390e-06, P5 = 4.13813679705723846039e-08;
-  double r, t;
+  double k, half, hi, lo, r, t, c, y, a, b;
   x = x < -750.0 ? -750.0 : x; /* NaN passes both */
   x = x > 720.0 ? 720.0 : x;
-  *k = (x * 1.44269504088896338700e+00 + PLLM_ROUND) - PLLM_ROUND;
-  *hi = x - *k * PLLM_LN2_HI;
-  r = *hi - *k * PLLM_LN2_LO;
+  k = (x * 1.44269504088896338700e+00 + PLLM_ROUND) - PLLM_ROUND;
+  hi = x - k * PLLM_LN2_HI;
+  lo = k * PLLM_LN2_LO;
+  r = hi - lo;
   t = r * r;
-  *c = r - t * (P1 + t * (P2 + t * (P3 + t * (P4 + t * P5))));
-}
-
-static PLLM_INLINE double pllm_exp1_end(double k, double hi, double c) {
-  double lo = k * PLLM_LN2_LO, r = hi - lo, y, half, a, b;
+  c = r - t * (P1 + t * (P2 + t * (P3 + t * (P4 + t * P5))));
   y = 1.0 - ((lo - (r * c) / (2.0 - c)) - hi);
   /* y * 2^k in two steps: 2^k itself may be no double. */
   a = k * 0.5 + PLLM_ROUND;
@@ -67,35 +60,18 @@ static PLLM_INLINE double pllm_exp1_end(double k, double hi, double c) {
   return y * pllm_bits_double((pllm_double_bits(b) + 1023) << 52);
 }
 
-static PLLM_INLINE double pllm_exp1(double x) {
-  double k, hi, c;
-  pllm_exp1_begin(x, &k, &hi, &c);
-  return pllm_exp1_end(k, hi, c);
-}
-
-/* Normal x = 2^(k + down) (1 + f), 1 + f from just below sqrt(1/2) to about sqrt(2), and s = f / (2 + f). */
-static PLLM_INLINE void pllm_log1_begin(double x, double down, double *k, double *f, double *s) {
-  const uint64_t low = 0x3fe6a09e00000000u;
-  uint64_t b = pllm_double_bits(x) + (0x3ff0000000000000u - low);
-  *k = pllm_bits_double(0x4330000000000000u | b >> 52) - (4503599627370496.0 + 1023.0) - down;
-  *f = pllm_bits_double((b & 0x000fffffffffffffu) + low) - 1.0;
-  *s = *f / (2.0 + *f);
-}
-
-static PLLM_INLINE double pllm_log1_end(double k, double f, double s) {
+/* log(2^e * x) for normal x, where -e is in `down`. */
+static PLLM_INLINE double pllm_log1_scaled(double x, double down) {
   const double L1 = 6.666666666666735130e-01, L2 = 3.999999999940941908e-01, L3 = 2.857142874366239149e-01,
                L4 = 2.222219843214978396e-01, L5 = 1.818357216161805012e-01, L6 = 1.531383769920937332e-01,
                L7 = 1.479819860511658591e-01;
-  double z = s * s, w = z * z, square = 0.5 * f * f;
+  const uint64_t low = 0x3fe6a09e00000000u; /* just below sqrt(1/2): x = 2^k * m with m from there to about sqrt(2) */
+  uint64_t b = pllm_double_bits(x) + (0x3ff0000000000000u - low);
+  double k = pllm_bits_double(0x4330000000000000u | b >> 52) - (4503599627370496.0 + 1023.0) - down;
+  double m = pllm_bits_double((b & 0x000fffffffffffffu) + low);
+  double f = m - 1.0, s = f / (2.0 + f), z = s * s, w = z * z, square = 0.5 * f * f;
   double r = z * (L1 + w * (L3 + w * (L5 + w * L7))) + w * (L2 + w * (L4 + w * L6));
   return s * (square + r) + k * PLLM_LN2_LO - square + f + k * PLLM_LN2_HI;
-}
-
-/* log(2^e * x) for normal x, where -e is in `down`. */
-static PLLM_INLINE double pllm_log1_scaled(double x, double down) {
-  double k, f, s;
-  pllm_log1_begin(x, down, &k, &f, &s);
-  return pllm_log1_end(k, f, s);
 }
 
 static PLLM_INLINE double pllm_log1_normal(double x) {
