@@ -69,41 +69,41 @@ void pllm_core_dirichlet_init(PllmDirichlet *d, uint32_t seed, const double *alp
 
 /* ---- One attempt (D3, D4) ---- */
 
-static PLLM_INLINE double small_log(double u, double *y, double alpha, double rest, double inverse) {
-  int tail = u > rest;
-  double share = (1.0 - u) * inverse, e, t;
-  e = -pllm_log1_normal(tail ? share : 1.0);
-  e = e > 0.0 ? e : 0.0; /* share may round to just above 1 */
-  t = rest + alpha * e;
-  *y = e;
-  return pllm_log1_normal(tail ? t : u) * inverse;
+static double small_log(const PllmShape *s, double u, double *y) {
+  double e;
+  if (u <= s->rest) {
+    *y = 0.0;
+    return pllm_log1_normal(u) * s->inverse;
+  }
+  e = -pllm_log1_normal((1.0 - u) * s->inverse);
+  *y = e > 0.0 ? e : 0.0; /* the share may round to just above 1 */
+  return pllm_log1_normal(s->rest + s->alpha * *y) * s->inverse;
 }
 
-static PLLM_INLINE int small_accepts(double l, double y, double v) {
+static int small_accepts(double l, double y, double v) {
   return v <= pllm_exp1(y - pllm_exp1(l));
 }
 
-static PLLM_INLINE double large_log(double u, double *r, double alpha, double inverse, double log_alpha,
-                                    double offset, double slope) {
-  double odds = pllm_log1_normal(u / (1.0 - u)) * inverse;
-  *r = offset + slope * odds - alpha * pllm_exp1(odds);
-  return log_alpha + odds;
+static double large_log(const PllmShape *s, double u, double *r) {
+  double odds = pllm_log1_normal(u / (1.0 - u)) * s->inverse;
+  *r = s->offset + s->slope * odds - s->alpha * pllm_exp1(odds);
+  return s->log_alpha + odds;
 }
 
-static PLLM_INLINE int large_accepts_early(double r, double u, double v_most) {
+static int large_accepts_early(double r, double u, double v_most) {
   return r + ONE_PLUS_LOG_4_5 >= 4.5 * (u * u * v_most);
 }
 
-static PLLM_INLINE int large_accepts(double r, double u, double v) {
+static int large_accepts(double r, double u, double v) {
   return r >= pllm_log1_normal(u * u * v);
 }
 
 /* (c + 1) / 4096 and (c + f) / 4096 (D2). */
-static PLLM_INLINE double v_most(uint64_t bits) {
+static double v_most(uint64_t bits) {
   return (pllm_bits_double(0x4330000000000000u | bits >> 52) - 4503599627370495.0) * 0x1p-12;
 }
 
-static PLLM_INLINE double v_exact(uint64_t bits, uint64_t fine) {
+static double v_exact(uint64_t bits, uint64_t fine) {
   return ((pllm_bits_double(0x4330000000000000u | bits >> 52) - 4503599627370496.0) + pllm_philox_unit(fine)) *
          0x1p-12;
 }
@@ -124,10 +124,10 @@ double pllm_core_dirichlet_log(const PllmDirichlet *d, PllmPurpose purpose, uint
     uint64_t bits = draw_bits(d->seed, purpose, id, b, 2 * attempt);
     double u = pllm_philox_unit(bits), l, y, p = u, v;
     if (s->large) {
-      l = large_log(u, &y, s->alpha, s->inverse, s->log_alpha, s->offset, s->slope);
+      l = large_log(s, u, &y);
       if (large_accepts_early(y, u, v_most(bits))) return l;
     } else {
-      l = small_log(u, &y, s->alpha, s->rest, s->inverse);
+      l = small_log(s, u, &y);
       for (int i = 0; i < s->squarings; i++) p *= p;
       if (u <= s->rest && v_most(bits) <= 1.0 - p) return l;
     }
