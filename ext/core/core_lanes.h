@@ -27,8 +27,6 @@ typedef double PllmLanes __attribute__((vector_size(8 * PLLM_LANES)));
 typedef int64_t PllmMask __attribute__((vector_size(8 * PLLM_LANES))); /* true is all ones */
 typedef uint64_t PllmBits __attribute__((vector_size(8 * PLLM_LANES)));
 
-#define PLLM_SELECT(m, a, b) ((PllmLanes)(((PllmMask)(a) & (m)) | ((PllmMask)(b) & ~(m))))
-
 static PLLM_INLINE PllmLanes pllm_lanes_all(double x) {
   return (PllmLanes){0} + x;
 }
@@ -43,6 +41,15 @@ static PLLM_INLINE void pllm_lanes_store(double *p, PllmLanes x) {
   memcpy(p, &x, sizeof x);
 }
 
+/* m ? a : b, by one instruction where there is one. */
+static PLLM_INLINE PllmLanes pllm_lanes_choose(PllmMask m, PllmLanes a, PllmLanes b) {
+#if defined(__AVX2__) && !defined(__AVX512F__)
+  return (PllmLanes)_mm256_blendv_pd((__m256d)b, (__m256d)a, (__m256d)m);
+#else
+  return (PllmLanes)(((PllmMask)a & m) | ((PllmMask)b & ~m));
+#endif
+}
+
 /* a < b ? a : b and a > b ? a : b, which is what the instructions do. */
 static PLLM_INLINE PllmLanes pllm_lanes_min(PllmLanes a, PllmLanes b) {
 #if defined(__AVX512F__)
@@ -52,7 +59,7 @@ static PLLM_INLINE PllmLanes pllm_lanes_min(PllmLanes a, PllmLanes b) {
 #elif defined(__x86_64__)
   return (PllmLanes)_mm_min_pd((__m128d)a, (__m128d)b);
 #else
-  return PLLM_SELECT(a < b, a, b);
+  return pllm_lanes_choose(a < b, a, b);
 #endif
 }
 
@@ -64,16 +71,7 @@ static PLLM_INLINE PllmLanes pllm_lanes_max(PllmLanes a, PllmLanes b) {
 #elif defined(__x86_64__)
   return (PllmLanes)_mm_max_pd((__m128d)a, (__m128d)b);
 #else
-  return PLLM_SELECT(a > b, a, b);
-#endif
-}
-
-/* m ? a : b, by one instruction where there is one. */
-static PLLM_INLINE PllmLanes pllm_lanes_choose(PllmMask m, PllmLanes a, PllmLanes b) {
-#if defined(__AVX2__) && !defined(__AVX512F__)
-  return (PllmLanes)_mm256_blendv_pd((__m256d)b, (__m256d)a, (__m256d)m);
-#else
-  return PLLM_SELECT(m, a, b);
+  return pllm_lanes_choose(a > b, a, b);
 #endif
 }
 

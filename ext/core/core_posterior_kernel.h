@@ -93,10 +93,10 @@ static PLLM_INLINE Vec set_terms(const PllmSet *s, const View *v, Vec b, const i
       d = b * (top - utility(v, r, moved));
       rest = all - d;
       upper = d < rest;
-      exp_both(clamp(PLLM_SELECT(upper, d, rest), -300, 150), &far, &near);
+      exp_both(clamp(pllm_lanes_choose(upper, d, rest), -300, 150), &far, &near);
       far *= bottom;
-      best += PLLM_SELECT(upper, near, far);
-      worst += PLLM_SELECT(upper, far, near);
+      best += pllm_lanes_choose(upper, near, far);
+      worst += pllm_lanes_choose(upper, far, near);
     }
     best *= worst;
   } else {
@@ -153,7 +153,7 @@ static PLLM_INLINE void ratings_terms(const PllmEvidence *e, const double *u, co
     mean /= total;
     variance = square / total - mean * mean;
     cross /= total; /* ratings have mean 0 and variance 1 */
-    fit = PLLM_SELECT((cross > 0) & (variance > 0), cross * cross / variance, pllm_lanes_all(0));
+    fit = pllm_lanes_choose((cross > 0) & (variance > 0), cross * cross / variance, pllm_lanes_all(0));
     fit = 1 - pllm_lanes_min(fit, pllm_lanes_all(1)) + PLLM_RATING_NOISE;
     pllm_lanes_store(ll + l, load(ll + l) - 0.5 * (total - 1) * log_normal(fit));
   }
@@ -178,18 +178,18 @@ static void propose_two(PllmMove *m) {
     Vec x = load(m->flip + l) * (la - lb) + load(m->step + l), both = wa + load(m->w + b + l);
     Vec size, share, rest, log_both, unused, ratio;
     PllmMask up = x > 0;
-    size = PLLM_SELECT(up, x, -x);
+    size = pllm_lanes_choose(up, x, -x);
     exp_both(pllm_lanes_min(size, pllm_lanes_all(350)), &unused, &rest);
     share = 1 / (1 + rest);
     both = pllm_lanes_max(both, pllm_lanes_all(1e-300));
     log_both = log_normal(both) + log_normal(share);
     share *= both;
     rest *= share;
-    pllm_lanes_store(m->next_w + a + l, PLLM_SELECT(up, share, rest));
-    pllm_lanes_store(m->next_w + b + l, PLLM_SELECT(up, rest, share));
-    pllm_lanes_store(m->delta + l, PLLM_SELECT(up, share, rest) - wa);
-    share = pllm_lanes_max(log_both - PLLM_SELECT(up, zero, size), tiny);
-    rest = pllm_lanes_max(log_both - PLLM_SELECT(up, size, zero), tiny);
+    pllm_lanes_store(m->next_w + a + l, pllm_lanes_choose(up, share, rest));
+    pllm_lanes_store(m->next_w + b + l, pllm_lanes_choose(up, rest, share));
+    pllm_lanes_store(m->delta + l, pllm_lanes_choose(up, share, rest) - wa);
+    share = pllm_lanes_max(log_both - pllm_lanes_choose(up, zero, size), tiny);
+    rest = pllm_lanes_max(log_both - pllm_lanes_choose(up, size, zero), tiny);
     pllm_lanes_store(m->next_log_w + a + l, share);
     pllm_lanes_store(m->next_log_w + b + l, rest);
     ratio = load(m->alpha + l) * (tilt_a * (share - la) + tilt_b * (rest - lb));
@@ -213,7 +213,7 @@ static void judge_two(const PllmEvidence *e, size_t first, size_t end, PllmMove 
 }
 
 static PLLM_INLINE void take_if(PllmMask accept, double *kept, const double *next) {
-  pllm_lanes_store(kept, PLLM_SELECT(accept, load(next), load(kept)));
+  pllm_lanes_store(kept, pllm_lanes_choose(accept, load(next), load(kept)));
 }
 
 /* Which lanes accept; the likelihood and the sharpness of those are taken. */
@@ -234,7 +234,7 @@ static void settle_two(const PllmEvidence *e, size_t sets, PllmMove *m) {
     take_if(accept, m->w + b + l, m->next_w + b + l);
     take_if(accept, m->log_w + a + l, m->next_log_w + a + l);
     take_if(accept, m->log_w + b + l, m->next_log_w + b + l);
-    d[l / PLLM_LANES] = PLLM_SELECT(accept, load(m->delta + l), pllm_lanes_all(0));
+    d[l / PLLM_LANES] = pllm_lanes_choose(accept, load(m->delta + l), pllm_lanes_all(0));
   }
   for (size_t i = 0; i < sets; i++)
     for (size_t r = e->set[i].first; r < e->set[i].first + e->set[i].rows; r++)
