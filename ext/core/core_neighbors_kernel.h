@@ -7,69 +7,41 @@
 
 #include <string.h>
 
+#if defined(__SSE2__)
+
+#include <immintrin.h>
 #if defined(__AVX512VNNI__)
-
-#include <immintrin.h>
 #define LANES 16
+#define OP(name) _mm512_##name
 typedef __m512i Pairs, Sums;
-static inline Pairs load(const int16_t *p) {
-  return _mm512_load_si512((const void *)p);
-}
-static inline Pairs all(int32_t pair) {
-  return _mm512_set1_epi32(pair);
-}
-static inline Sums none(void) {
-  return _mm512_setzero_si512();
-}
-static inline Sums madd(Sums s, Pairs a, Pairs b) {
-  return _mm512_dpwssd_epi32(s, a, b);
-}
-static inline void add_to(int32_t *out, Sums s) {
-  _mm512_store_si512((void *)out, _mm512_add_epi32(_mm512_load_si512((const void *)out), s));
-}
-
 #elif defined(__AVX2__)
-
-#include <immintrin.h>
 #define LANES 8
+#define OP(name) _mm256_##name
 typedef __m256i Pairs, Sums;
-static inline Pairs load(const int16_t *p) {
-  return _mm256_load_si256((const __m256i *)(const void *)p);
-}
-static inline Pairs all(int32_t pair) {
-  return _mm256_set1_epi32(pair);
-}
-static inline Sums none(void) {
-  return _mm256_setzero_si256();
-}
-static inline Sums madd(Sums s, Pairs a, Pairs b) {
-  return _mm256_add_epi32(s, _mm256_madd_epi16(a, b));
-}
-static inline void add_to(int32_t *out, Sums s) {
-  __m256i *p = (__m256i *)(void *)out;
-  _mm256_store_si256(p, _mm256_add_epi32(_mm256_load_si256(p), s));
-}
-
-#elif defined(__SSE2__)
-
-#include <emmintrin.h>
+#else
 #define LANES 4
+#define OP(name) _mm_##name
 typedef __m128i Pairs, Sums;
+#endif
 static inline Pairs load(const int16_t *p) {
-  return _mm_load_si128((const __m128i *)(const void *)p);
+  return *(const Pairs *)(const void *)p; /* these types may alias any */
 }
 static inline Pairs all(int32_t pair) {
-  return _mm_set1_epi32(pair);
+  return OP(set1_epi32)(pair);
 }
 static inline Sums none(void) {
-  return _mm_setzero_si128();
+  return OP(set1_epi32)(0);
 }
 static inline Sums madd(Sums s, Pairs a, Pairs b) {
-  return _mm_add_epi32(s, _mm_madd_epi16(a, b));
+#if defined(__AVX512VNNI__)
+  return _mm512_dpwssd_epi32(s, a, b);
+#else
+  return OP(add_epi32)(s, OP(madd_epi16)(a, b));
+#endif
 }
 static inline void add_to(int32_t *out, Sums s) {
-  __m128i *p = (__m128i *)(void *)out;
-  _mm_store_si128(p, _mm_add_epi32(_mm_load_si128(p), s));
+  Sums *p = (Sums *)(void *)out;
+  *p = OP(add_epi32)(*p, s);
 }
 
 #elif defined(__ARM_NEON) && defined(__aarch64__)

@@ -58,34 +58,26 @@ static inline PllmShorts pllm_shorts_of(const PllmVec *x) {
 #endif
 
 /* The lesser; the greater; the difference, within what 16 bits hold; are all lanes true? */
+#if defined(__SSE2__)
+
 #if defined(__AVX2__)
-
+typedef __m256i PllmShortsRaw;
+#define PLLM_SHORTS_OP(name) _mm256_##name
+#else
+typedef __m128i PllmShortsRaw;
+#define PLLM_SHORTS_OP(name) _mm_##name
+#endif
 static inline PllmShorts pllm_shorts_min(PllmShorts a, PllmShorts b) {
-  return (PllmShorts)_mm256_min_epi16((__m256i)a, (__m256i)b);
+  return (PllmShorts)PLLM_SHORTS_OP(min_epi16)((PllmShortsRaw)a, (PllmShortsRaw)b);
 }
 static inline PllmShorts pllm_shorts_max(PllmShorts a, PllmShorts b) {
-  return (PllmShorts)_mm256_max_epi16((__m256i)a, (__m256i)b);
+  return (PllmShorts)PLLM_SHORTS_OP(max_epi16)((PllmShortsRaw)a, (PllmShortsRaw)b);
 }
 static inline PllmShorts pllm_shorts_sub(PllmShorts a, PllmShorts b) {
-  return (PllmShorts)_mm256_subs_epi16((__m256i)a, (__m256i)b);
+  return (PllmShorts)PLLM_SHORTS_OP(subs_epi16)((PllmShortsRaw)a, (PllmShortsRaw)b);
 }
 static inline int pllm_shorts_all(PllmShorts x) {
-  return _mm256_movemask_epi8((__m256i)x) == -1;
-}
-
-#elif defined(__SSE2__)
-
-static inline PllmShorts pllm_shorts_min(PllmShorts a, PllmShorts b) {
-  return (PllmShorts)_mm_min_epi16((__m128i)a, (__m128i)b);
-}
-static inline PllmShorts pllm_shorts_max(PllmShorts a, PllmShorts b) {
-  return (PllmShorts)_mm_max_epi16((__m128i)a, (__m128i)b);
-}
-static inline PllmShorts pllm_shorts_sub(PllmShorts a, PllmShorts b) {
-  return (PllmShorts)_mm_subs_epi16((__m128i)a, (__m128i)b);
-}
-static inline int pllm_shorts_all(PllmShorts x) {
-  return _mm_movemask_epi8((__m128i)x) == 0xFFFF;
+  return (unsigned)PLLM_SHORTS_OP(movemask_epi8)((PllmShortsRaw)x) == UINT32_MAX >> (32 - sizeof x);
 }
 
 #else
