@@ -2,7 +2,7 @@
 ** core_neighbors.c: exact cosine top-k join.
 **
 ** Candidates lie packed in panels of 32 (core_neighbors_pack.c); a worker packs eight queries likewise, multiplies panels
-** slice by slice (BLIS-style: a candidate slice of 16 KB is reused by all query panels), and keeps per query a list of
+** slice by slice (BLIS-style: a candidate slice of 8 KB is reused by all query panels), and keeps per query a list of
 ** what may still be among the k best.
 **
 ** An estimate gives a lower and an upper bound for the similarity, less a number that is the same for all candidates of

@@ -25,12 +25,10 @@ enum { ARG_CANDIDATES, ARG_QUERIES, ARG_K, ARG_OPTIONS, N_ARGS };
 enum { COL_QUERY_ID, COL_RANK, COL_ID, COL_SIMILARITY, N_COLUMNS };
 enum { QUERY_CHUNK = 2048, ANSWER_CHUNK = 2 << 20 }; /* queries, and neighbours of them, at a time */
 
-/* Rows of one of the two tables: of the queries with their embeddings, of the candidates the set has those. */
+/* Rows of one of the two tables. */
 typedef struct Rows {
-  sqlite3_int64 *id;  /* owned, [count] */
-  float *embedding;   /* owned, [count][dim]; queries */
-  PllmNeighbors *set; /* owned; candidates */
-  int is_set;
+  sqlite3_int64 *id; /* owned, [count] */
+  float *embedding;  /* owned, [count][dim], of queries; those of candidates are in the set */
   size_t count, room, dim;
 } Rows;
 
@@ -45,7 +43,8 @@ typedef struct State {
   int type, exclude_same_id;
   size_t k;
   Rows candidates, queries;
-  Part *parts; /* owned, in SQLite's order of their values */
+  PllmNeighbors *set; /* owned: of the candidates, from the first embedding on */
+  Part *parts;        /* owned, in SQLite's order of their values */
   size_t n_parts;
   int by_part;                /* both tables have a part */
   int ready;                  /* the candidates are packed: their last block, while the queries were read */
@@ -95,7 +94,7 @@ static int same_value(sqlite3_value *a, sqlite3_value *b) {
   return n == 0 || memcmp(sqlite3_value_blob(a), sqlite3_value_blob(b), (size_t)n) == 0;
 }
 
-static PllmStatus make_room(Rows *rows, PllmError *err) {
+static PllmStatus make_room(const State *s, Rows *rows, PllmError *err) {
   size_t room = rows->room ? rows->room * 2 : 256;
   sqlite3_int64 *ids;
   float *all = NULL;
@@ -103,7 +102,7 @@ static PllmStatus make_room(Rows *rows, PllmError *err) {
   ids = pllm_resize(rows->id, room, sizeof *ids);
   if (!ids) return pllm_fail_nomem(err);
   rows->id = ids;
-  if (!rows->is_set) {
+  if (rows == &s->queries) {
     if (room <= SIZE_MAX / sizeof *all / rows->dim) all = pllm_resize(rows->embedding, room * rows->dim, sizeof *all);
     if (!all) return pllm_fail_nomem(err);
     rows->embedding = all;
@@ -116,10 +115,10 @@ static PllmStatus make_room(Rows *rows, PllmError *err) {
 static PllmStatus place(State *s, Rows *rows, size_t dim, float **out, PllmError *err) {
   PllmStatus status = PLLM_OK;
   rows->dim = dim;
-  if (rows->is_set && !rows->set) status = pllm_neighbors_open(dim, &s->poll.run, &rows->set, err);
-  if (status == PLLM_OK) status = make_room(rows, err);
+  if (rows == &s->candidates && !s->set) status = pllm_neighbors_open(dim, &s->poll.run, &s->set, err);
+  if (status == PLLM_OK) status = make_room(s, rows, err);
   if (status != PLLM_OK) return status;
-  *out = rows->is_set ? pllm_neighbors_place(rows->set, err) : rows->embedding + rows->count * dim;
+  *out = rows == &s->candidates ? pllm_neighbors_place(s->set, err) : rows->embedding + rows->count * dim;
   return *out ? PLLM_OK : PLLM_NOMEM;
 }
 
@@ -155,7 +154,7 @@ static PllmStatus append(State *s, Rows *rows, sqlite3_stmt *stmt, int *skip, Pl
   status = read_embedding(s, rows, embedding, err);
   if (status != PLLM_OK) return pllm_error_prefix(err, "id %lld: embedding", sqlite3_value_int64(id));
   rows->id[rows->count++] = sqlite3_value_int64(id);
-  return rows->is_set ? pllm_neighbors_add(rows->set, err) : PLLM_OK;
+  return rows == &s->candidates ? pllm_neighbors_add(s->set, err) : PLLM_OK;
 }
 
 static PllmStatus new_part(State *s, sqlite3_value *value, PllmError *err) {
@@ -264,12 +263,12 @@ static PllmStatus next_chunk(State *s, PllmTvfCursor *cursor, PllmError *err) {
     if (begin == end) s->queries.count = 0; /* nothing to find: on to the next part */
   }
   if (status != PLLM_OK || s->queries.count == 0) return status;
-  if (!s->ready) status = pllm_neighbors_ready(s->candidates.set, err);
+  if (!s->ready) status = pllm_neighbors_ready(s->set, err);
   if (status != PLLM_OK) return status;
   s->ready = 1;
   for (size_t q = 0; q < s->queries.count && s->exclude_same_id; q++)
     s->same[q] = row_of(s, s->queries.id[q], begin, end);
-  return pllm_neighbors_start(s->candidates.set, begin, end, s->queries.embedding, s->queries.count,
+  return pllm_neighbors_start(s->set, begin, end, s->queries.embedding, s->queries.count,
                               s->exclude_same_id ? s->same : NULL, s->k, s->found, &s->poll.run, &s->search, err);
 }
 
@@ -330,7 +329,6 @@ static PllmStatus neighborsBegin(PllmTvfCursor *cursor, PllmError *err) {
   PllmStatus status;
   if (!s) return pllm_fail_nomem(err);
   cursor->state = s;
-  s->candidates.is_set = 1;
   s->queries_name = pllm_ext_tvf_text(cursor, ARG_QUERIES);
   status = read_options(s, cursor, err);
   if (status == PLLM_OK) status = find_table(cursor, ARG_CANDIDATES, "candidates", &candidates, err);
@@ -381,7 +379,6 @@ static void neighborsColumn(PllmTvfCursor *cursor, sqlite3_context *context, int
 }
 
 static void rows_free(Rows *rows) {
-  pllm_neighbors_free(rows->set);
   pllm_free(rows->id);
   pllm_free(rows->embedding);
 }
@@ -392,6 +389,7 @@ static void neighborsEnd(PllmTvfCursor *cursor) {
   sqlite3_finalize(s->stmt);
   pllm_ext_poll_close(&s->poll);
   pllm_neighbors_stop(s->search);
+  pllm_neighbors_free(s->set);
   for (size_t i = 0; i < s->n_parts; i++) sqlite3_value_free(s->parts[i].value);
   pllm_free(s->parts);
   rows_free(&s->candidates);

@@ -50,8 +50,8 @@ typedef struct PllmNeighbor {
 ** For each of queries[n][dim] the k most similar of the candidates [begin, end), best first, into found[n][k]; equal
 ** similarities keep the candidates' order.  same (may be NULL) gives for each query a candidate to leave out, or
 ** SIZE_MAX.  Estimated in 16-bit integers by a tiled kernel, whose error is bounded, and decided by the canonical
-** similarity, so that the answer is the same on every machine and for any number of threads.  O(n x (end - begin) x dim), and 64
-** bytes times (512 + 4k) of memory a thread; 1 <= k <= PLLM_MAX_NEIGHBORS.
+** similarity, so that the answer is the same on every machine and for any number of threads.  O(n x (end - begin) x dim), and
+** about half a kilobyte times (640 + 3k), and 144 bytes times dim, of memory a thread; 1 <= k <= PLLM_MAX_NEIGHBORS.
 */
 PllmStatus pllm_neighbors_find(const PllmNeighbors *neighbors, size_t begin, size_t end, const float *queries,
                                size_t n, const size_t *same, size_t k, PllmNeighbor *found, const PllmRun *run,
