@@ -5,6 +5,10 @@
 
 #include <stdlib.h>
 #include <string.h>
+#if defined(__linux__)
+#include <sys/mman.h>
+#include <unistd.h>
+#endif
 
 static const PllmAllocator default_allocator = {malloc, realloc, free};
 static PllmAllocator hooks = {malloc, realloc, free};
@@ -65,4 +69,14 @@ void pllm_free_aligned(void *old) {
   if (!old) return;
   memcpy(&block, (char *)old - sizeof(void *), sizeof block);
   hooks.release(block);
+}
+
+void pllm_core_populate(void *memory, size_t bytes) {
+#if defined(MADV_POPULATE_WRITE)
+  uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+  uintptr_t begin = ((uintptr_t)memory + page - 1) / page * page, end = ((uintptr_t)memory + bytes) / page * page;
+  if (begin < end) (void)!madvise((void *)begin, end - begin, MADV_POPULATE_WRITE);
+#else
+  (void)memory, (void)bytes;
+#endif
 }

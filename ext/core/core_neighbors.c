@@ -49,7 +49,7 @@ typedef PllmNeighborSearch Search;
 typedef struct Scratch {
   int16_t *packed;     /* [QUERY_BLOCK/8] panels */
   int32_t *dots;       /* [QUERY_BLOCK][CANDIDATE_BLOCK] */
-  int16_t *temporary;  /* [8][2*pairs] */
+  int16_t *temporary;  /* [8][lane] */
   PllmNeighbor *exact; /* [room] */
   double *heap;        /* [QUERY_BLOCK][k]: the k best lower bounds, smallest on top */
   Entry *list;         /* [QUERY_BLOCK][room] */
@@ -114,13 +114,12 @@ static double similarity(const Search *search, const Scratch *s, size_t slot, si
          (a * b);
 }
 
-/* Have a row come nearer: candidates stand anywhere in memory. */
-static void fetch(const PllmNeighbors *set, size_t candidate) {
+/* Have memory come nearer. */
+static PLLM_INLINE void fetch(const void *from, size_t bytes) {
 #if defined(__GNUC__)
-  const float *row = pllm_core_neighbors_row(set, candidate);
-  for (size_t d = 0; d < set->dim; d += 64 / sizeof *row) __builtin_prefetch(row + d);
+  for (size_t i = 0; i < bytes; i += 64) __builtin_prefetch((const char *)from + i);
 #else
-  (void)set, (void)candidate;
+  (void)from, (void)bytes;
 #endif
 }
 
@@ -132,7 +131,8 @@ static size_t decide(const Search *search, const Scratch *s, size_t slot, size_t
   for (size_t i = 0; i < s->held[slot]; i++)
     if (list[i].most >= least) s->exact[n++].candidate = search->begin + list[i].candidate;
   for (size_t i = 0; i < n; i++) {
-    if (i + 1 < n) fetch(search->set, s->exact[i + 1].candidate);
+    if (i + 1 < n) /* candidates stand anywhere in memory */
+      fetch(pllm_core_neighbors_row(search->set, s->exact[i + 1].candidate), search->set->dim * sizeof(float));
     s->exact[i].similarity = similarity(search, s, slot, query, s->exact[i].candidate);
   }
   sort_best_first(s->exact, n);
@@ -224,18 +224,27 @@ static void pack_queries(const Search *search, Scratch *s, size_t begin, size_t 
   }
 }
 
-/* Dots of the packed queries with `panels` panels of candidates. */
+/* Dots of the packed queries with `panels` panels of candidates.  While one slice is multiplied, the next is fetched: each
+** panel of queries asks for its share, and the memory's waiting time is nobody's. */
 static void multiply(const Search *search, Scratch *s, size_t queries, const int16_t *packed, size_t panels) {
-  const PllmNeighbors *set = search->set;
+  const size_t pairs = search->set->pairs, depth = PLLM_NEIGHBOR_DEPTH,
+               share = depth * 2 * LANES * QUERIES / ((queries + QUERIES - 1) / QUERIES * QUERIES);
   memset(s->dots, 0, search->dots_bytes);
-  for (size_t d = 0; d < set->pairs; d += PLLM_NEIGHBOR_DEPTH) {
-    size_t depth = set->pairs - d < PLLM_NEIGHBOR_DEPTH ? set->pairs - d : PLLM_NEIGHBOR_DEPTH;
-    for (size_t p = 0; p < panels; p++)
-      for (size_t q = 0; q < queries; q += QUERIES)
-        search->kernel(s->packed + (q / QUERIES * set->pairs + d) * 2 * QUERIES,
-                       packed + (p * set->pairs + d) * 2 * LANES, depth, s->dots + q * CANDIDATE_BLOCK + p * LANES,
-                       CANDIDATE_BLOCK);
-  }
+  for (size_t d = 0; d < pairs; d += depth)
+    for (size_t p = 0; p < panels; p++) {
+      size_t now = pairs - d < depth ? pairs - d : depth, after = pairs - d - now < depth ? pairs - d - now : depth;
+      const int16_t *slice = packed + (p * pairs + d) * 2 * LANES,
+                    *next = p + 1 < panels ? slice + pairs * 2 * LANES : packed + (d + now) * 2 * LANES;
+      size_t numbers = (p + 1 < panels ? now : after) * 2 * LANES;
+      for (size_t q = 0; q < queries; q += QUERIES) {
+        size_t some = share < numbers ? share : numbers;
+        fetch(next, some * sizeof *next);
+        next += some;
+        numbers -= some;
+        search->kernel(s->packed + (q / QUERIES * pairs + d) * 2 * QUERIES, slice, now,
+                       s->dots + q * CANDIDATE_BLOCK + p * LANES, CANDIDATE_BLOCK);
+      }
+    }
 }
 
 static Scratch scratch_of(const Search *search, int worker) {
@@ -343,7 +352,7 @@ PllmStatus pllm_neighbors_start(const PllmNeighbors *set, size_t begin, size_t e
   s->room = 2 * k + SPARE;
   s->packed_bytes = round_up(QUERY_BLOCK * 2 * set->pairs * sizeof(int16_t));
   s->dots_bytes = QUERY_BLOCK * CANDIDATE_BLOCK * sizeof(int32_t);
-  s->temporary_bytes = round_up(QUERIES * 2 * set->pairs * sizeof(int16_t));
+  s->temporary_bytes = round_up(QUERIES * set->lane * sizeof(int16_t));
   s->scratch_bytes = round_up(s->packed_bytes + s->dots_bytes + s->temporary_bytes + s->room * sizeof(PllmNeighbor) +
                               QUERY_BLOCK * (s->room * sizeof(Entry) + k * sizeof(double)));
   s->scratch = pllm_alloc_aligned((size_t)s->inner.threads, s->scratch_bytes);

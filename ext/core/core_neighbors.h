@@ -38,12 +38,14 @@ typedef struct PllmNeighborBlock {
 
 struct PllmNeighbors {
   size_t dim, pairs, count;
-  size_t block_rows; /* candidates per block, a multiple of groups of panels */
+  size_t block_rows; /* candidates per block: whole groups of panels, and 1 << block_shift */
+  int block_shift;
   PllmNeighborBlock *blocks;
   size_t n_blocks, room;
   double *centre;            /* [dim]: what candidates have in common, or zero */
   double *origin;            /* [dim]: zero */
-  int16_t *temporary;        /* [threads][PLLM_NEIGHBOR_LANES][2*pairs] */
+  int16_t *temporary;        /* [threads][PLLM_NEIGHBOR_LANES][lane] */
+  size_t lane;               /* 2*pairs and a few more: rows of 2 KB would all fall on the same sets of a cache */
   PllmRun run;               /* threads alone: blocks take milliseconds */
   PllmJob *job;              /* owned: packing a block, NULL: none */
   PllmNeighborBlock packing; /* a copy of that block, as the array may move */
@@ -60,7 +62,7 @@ double pllm_core_neighbors_dot(const float *a, const float *b, size_t dim);
 /*
 ** Pack (row / length - centre) * scale for n <= lanes rows [n][set->dim] into one panel of `lanes`; missing rows are
 ** zero, and rows of length 0 are zero before the centre is taken off.  residual[n] gets the lengths of the rounding
-** errors.  temporary holds pairs*2 numbers for each lane.
+** errors.  temporary holds set->lane numbers for each lane.
 */
 void pllm_core_neighbors_pack(const PllmNeighbors *set, const float *rows, const double *length, size_t n,
                               size_t lanes, const double *centre, double scale, int16_t *temporary, int16_t *panel,

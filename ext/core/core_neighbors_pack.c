@@ -98,7 +98,7 @@ void pllm_core_neighbors_pack(const PllmNeighbors *set, const float *rows, const
                               double *residual) {
   size_t dim = set->dim, pairs = set->pairs;
   for (size_t l = 0; l < lanes; l++) {
-    int16_t *out = temporary + l * 2 * pairs;
+    int16_t *out = temporary + l * set->lane;
     out[2 * pairs - 1] = 0; /* behind an odd dimension */
     if (l >= n) {
       memset(out, 0, 2 * pairs * sizeof *out);
@@ -109,17 +109,17 @@ void pllm_core_neighbors_pack(const PllmNeighbors *set, const float *rows, const
   }
   for (size_t p = 0; p < pairs; p++)
     for (size_t l = 0; l < lanes; l++)
-      memcpy(panel + (p * lanes + l) * 2, temporary + (l * pairs + p) * 2, 2 * sizeof *panel);
+      memcpy(panel + (p * lanes + l) * 2, temporary + l * set->lane + p * 2, 2 * sizeof *panel);
 }
 
 /* ---- Panels ---- */
 
 const float *pllm_core_neighbors_row(const PllmNeighbors *set, size_t candidate) {
-  return set->blocks[candidate / set->block_rows].rows + candidate % set->block_rows * set->dim;
+  return set->blocks[candidate >> set->block_shift].rows + (candidate & (set->block_rows - 1)) * set->dim;
 }
 
 double pllm_core_neighbors_length(const PllmNeighbors *set, size_t candidate) {
-  return set->blocks[candidate / set->block_rows].length[candidate % set->block_rows];
+  return set->blocks[candidate >> set->block_shift].length[candidate & (set->block_rows - 1)];
 }
 
 /* The length of the longest vector from the centre to one of n rows, whose own lengths go to `length`. */
@@ -157,7 +157,7 @@ static void pack_panel(const PllmNeighbors *set, size_t at, int16_t *temporary) 
 static void pack_piece(void *arg, size_t begin, size_t end, int worker) {
   const PllmNeighbors *set = arg;
   for (size_t i = begin; i < end; i++)
-    pack_panel(set, i * LANES, set->temporary + (size_t)worker * LANES * 2 * set->pairs);
+    pack_panel(set, i * LANES, set->temporary + (size_t)worker * LANES * set->lane);
 }
 
 /* The mean of rows evenly spread over the first `count`, unless they have as good as nothing in common. */
@@ -185,13 +185,14 @@ PllmStatus pllm_neighbors_open(size_t dim, const PllmRun *run, PllmNeighbors **o
   if (!set) return pllm_fail_nomem(err);
   set->dim = dim;
   set->pairs = (dim + 1) / 2;
-  set->block_rows = BLOCK_NUMBERS / dim / GROUP * GROUP;
-  if (set->block_rows < GROUP) set->block_rows = GROUP;
-  if (set->block_rows > MOST_ROWS) set->block_rows = MOST_ROWS;
+  set->lane = 2 * set->pairs + 32;
+  for (set->block_rows = MOST_ROWS; set->block_rows > GROUP && set->block_rows * dim > BLOCK_NUMBERS;)
+    set->block_rows /= 2;
+  while ((size_t)1 << set->block_shift < set->block_rows) set->block_shift++;
   set->run.threads = pllm_run_threads(run);
   set->centre = pllm_alloc_zero(dim, sizeof *set->centre);
   set->origin = pllm_alloc_zero(dim, sizeof *set->origin);
-  set->temporary = pllm_alloc((size_t)set->run.threads * LANES, 2 * set->pairs * sizeof *set->temporary);
+  set->temporary = pllm_alloc((size_t)set->run.threads * LANES, set->lane * sizeof *set->temporary);
   if (set->centre && set->origin && set->temporary) {
     *out = set;
     return PLLM_OK;
@@ -216,7 +217,11 @@ static PllmStatus new_block(PllmNeighbors *set, const float *rows, PllmError *er
   b->length = pllm_alloc(set->block_rows, sizeof *b->length);
   b->packed = pllm_alloc_aligned(set->block_rows, 2 * set->pairs * sizeof *b->packed);
   b->group = pllm_alloc_zero(set->block_rows / GROUP, sizeof *b->group);
-  return b->rows && b->length && b->packed && b->group ? PLLM_OK : pllm_fail_nomem(err);
+  if (!b->rows || !b->length || !b->packed || !b->group) return pllm_fail_nomem(err);
+  if (set->n_blocks == 1) return PLLM_OK; /* it may stay nearly empty */
+  if (b->own) pllm_core_populate(b->own, set->block_rows * set->dim * sizeof *b->own);
+  pllm_core_populate(b->packed, set->block_rows * 2 * set->pairs * sizeof *b->packed);
+  return PLLM_OK;
 }
 
 static PllmStatus finish_packing(PllmNeighbors *set, PllmError *err) {
