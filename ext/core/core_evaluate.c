@@ -45,19 +45,6 @@ static void pack(const double *weights, size_t users, size_t dim, double *tile) 
     for (size_t u = 0; u < users; u++) tile[b * PLLM_JUDGE_TILE + u] = weights[u * dim + b];
 }
 
-/* A packed tile divided by its users' sum |w|; false where f32 does not fit all of it. */
-static int pack_quick(const double *tile, size_t dim, float *quick) {
-  double sum[PLLM_JUDGE_TILE] = {0};
-  for (size_t b = 0; b < dim; b++)
-    for (size_t u = 0; u < PLLM_JUDGE_TILE; u++) sum[u] += fabs(tile[b * PLLM_JUDGE_TILE + u]);
-  for (size_t u = 0; u < PLLM_JUDGE_TILE; u++)
-    if (!(sum[u] > 1e-280 && sum[u] < 1e280)) return 0; /* nor is a lane without a user */
-  for (size_t b = 0; b < dim; b++)
-    for (size_t u = 0; u < PLLM_JUDGE_TILE; u++)
-      quick[b * PLLM_JUDGE_TILE + u] = (float)(tile[b * PLLM_JUDGE_TILE + u] / sum[u]);
-  return 1;
-}
-
 /* rows: the sums of the picks' features and, TILE strides on, of the best responses'. */
 static void means(const double *sums, const double *rows, const double *weights, size_t models,
                   const PllmJudgeBlock *all, PllmJudgement *out) {
@@ -86,14 +73,18 @@ static void finish_tile(const PllmEvaluator *e, size_t tile) {
 }
 
 /* A tile at work: its weights packed, in the worker's scratch. */
-static void tile_begin(const PllmEvaluator *e, size_t tile, char *scratch, PllmJudgeTask *task) {
+typedef struct Tile {
+  PllmJudgeTask task;
+  PllmJudgeOrder truth, estimate;
+} Tile;
+
+static void tile_begin(const PllmEvaluator *e, size_t tile, char *scratch, Tile *out) {
   size_t models = e->task.scores->n_models, dim = e->task.dim, first = tile * PLLM_JUDGE_TILE;
   size_t users = e->users - first < PLLM_JUDGE_TILE ? e->users - first : PLLM_JUDGE_TILE;
   size_t sums = PLLM_N_SUMS * PLLM_JUDGE_TILE, rows = PLLM_N_ROWS * PLLM_JUDGE_TILE * e->block.stride;
   double *truth = (double *)(void *)scratch, *estimate = truth + models * PLLM_JUDGE_TILE;
-  float *quick_truth = (float *)(void *)(estimate + dim * PLLM_JUDGE_TILE);
-  float *quick_estimate = quick_truth + models * PLLM_JUDGE_TILE;
-  int quick;
+  PllmJudgeTask *task = &out->task;
+  *task = e->judge;
   task->sums = e->sums + tile * sums;
   task->rows = e->rows + tile * rows;
   if (e->first) {
@@ -102,32 +93,35 @@ static void tile_begin(const PllmEvaluator *e, size_t tile, char *scratch, PllmJ
   }
   pack(e->truth + first * models, users, models, truth);
   pack(e->estimate + first * dim, users, dim, estimate);
-  quick = e->block.quick && pack_quick(truth, models, quick_truth) && pack_quick(estimate, dim, quick_estimate);
   task->truth = truth;
   task->estimate = estimate;
-  task->quick_truth = quick ? quick_truth : NULL;
-  task->quick_estimate = quick ? quick_estimate : NULL;
+  out->truth.weights = (int16_t *)(void *)(estimate + dim * PLLM_JUDGE_TILE);
+  out->estimate.weights = out->truth.weights + (models + 1) / 2 * 2 * PLLM_JUDGE_TILE;
+  if (e->block.quick && pllm_judge_order_users(truth, models, &out->truth) &&
+      pllm_judge_order_users(estimate, dim, &out->estimate)) {
+    task->truth_order = &out->truth;
+    task->estimate_order = &out->estimate;
+  }
 }
 
 /* Some tiles on the block's prompts, so many at a time that the tiles find their features in the cache. */
 static void tiles_piece(void *arg, size_t begin, size_t end, int worker) {
   const PllmEvaluator *e = arg;
   char *scratch = e->scratch + (size_t)worker * e->scratch_bytes;
-  PllmJudgeTask tile[PIECE_TILES];
+  Tile tile[PIECE_TILES];
   size_t n = e->judge.n_prompts, after;
   for (size_t i = begin; i < end; i++) {
-    PllmJudgeTask *task = &tile[i - begin];
-    *task = e->judge;
-    task->scratch = (double *)(void *)(scratch + PIECE_TILES * e->weight_bytes);
-    tile_begin(e, i, scratch + (i - begin) * e->weight_bytes, task);
+    tile_begin(e, i, scratch + (i - begin) * e->weight_bytes, &tile[i - begin]);
+    tile[i - begin].task.scratch = (double *)(void *)(scratch + PIECE_TILES * e->weight_bytes);
   }
   for (size_t p = 0; p < n; p = after) {
     size_t rows = 0;
     for (after = p; after < n && rows < e->piece_rows; after++) rows += e->judge.prompts[after].n;
     for (size_t i = begin; i < end; i++) {
-      tile[i - begin].prompts = e->judge.prompts + p;
-      tile[i - begin].n_prompts = after - p;
-      e->kernel(&tile[i - begin]);
+      PllmJudgeTask *task = &tile[i - begin].task;
+      task->prompts = e->judge.prompts + p;
+      task->n_prompts = after - p;
+      e->kernel(task);
     }
   }
   for (size_t i = begin; e->last && i < end; i++) finish_tile(e, i);
@@ -164,9 +158,10 @@ static void (*best_kernel(size_t *vector))(const PllmJudgeTask *) {
 }
 
 static PllmStatus scratch_new(PllmEvaluator *e, PllmError *err) {
-  size_t numbers = e->task.scores->n_models + e->task.dim, n = 2 * e->block.max_responses;
+  size_t models = e->task.scores->n_models, dim = e->task.dim, n = 2 * e->block.max_responses;
   if (e->block.max_responses > PLLM_JUDGE_WIDE) n += 4 * e->block.max_responses / PLLM_JUDGE_TILE + 1;
-  e->weight_bytes = numbers * PLLM_JUDGE_TILE * (sizeof(double) + sizeof(float));
+  e->weight_bytes = (models + dim) * PLLM_JUDGE_TILE * sizeof(double) +
+                    ((models + 1) / 2 + (dim + 1) / 2) * 2 * PLLM_JUDGE_TILE * sizeof(int16_t);
   e->scratch_bytes = PIECE_TILES * e->weight_bytes + n * PLLM_JUDGE_TILE * sizeof(double);
   e->scratch = pllm_alloc_aligned((size_t)pllm_run_threads(e->run), e->scratch_bytes);
   return e->scratch ? PLLM_OK : pllm_fail_nomem(err);

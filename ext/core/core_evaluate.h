@@ -15,8 +15,8 @@
 #define PLLM_JUDGE_QUICK_PAIRS 28
 /* Longest vectors that are estimated: the error bound grows with them. */
 #define PLLM_JUDGE_QUICK_DIM 64
-/* Estimates as 16-bit integers order the utilities where they differ by that much; see core_evaluate_block.c. */
-#define PLLM_JUDGE_APART 2
+/* Integers that one prompt's features are estimated by: int16_t [(dim + 1) / 2][8][2]. */
+#define PLLM_JUDGE_QUICK_NUMBERS(dim) (((dim) + 1) / 2 * PLLM_JUDGE_QUICK * 2)
 
 /* Above that many responses pairs are counted by sorting. */
 #define PLLM_JUDGE_WIDE 512
@@ -42,10 +42,16 @@ typedef struct PllmJudgePrompt {
   size_t quick;     /* which of the block's quick prompts, SIZE_MAX: not to be estimated */
 } PllmJudgePrompt;
 
-/* Features of the quick prompts for estimates: [n quick][models][8], [n quick][dim][8]; may be one array. */
+/* Features of the quick prompts for estimates, PLLM_JUDGE_QUICK_NUMBERS each; may be one array. */
 typedef struct PllmJudgeQuick {
-  const float *truth, *estimate;
+  const int16_t *truth, *estimate;
 } PllmJudgeQuick;
+
+/* Users' weights for estimates, and how far apart each user's estimates must be to order his utilities. */
+typedef struct PllmJudgeOrder {
+  int16_t *weights; /* [(dim + 1) / 2][TILE][2], 64-byte aligned */
+  int16_t apart[PLLM_JUDGE_TILE];
+} PllmJudgeOrder;
 
 /* One tile of users on one block of prompts. */
 typedef struct PllmJudgeTask {
@@ -54,7 +60,7 @@ typedef struct PllmJudgeTask {
   const double *truth_features, *estimate_features; /* [rows][truth_stride], [rows][estimate_stride]; may be one array */
   size_t truth_stride, estimate_stride;
   const double *truth, *estimate;                   /* weights [models][TILE] and [dim][TILE], 64-byte aligned */
-  const float *quick_truth, *quick_estimate; /* the same divided by sum |w|; NULL: estimate nothing of this tile */
+  const PllmJudgeOrder *truth_order, *estimate_order; /* NULL: estimate nothing of this tile */
   PllmJudgeQuick quick;
   double *sums; /* [N_SUMS][TILE], 64-byte aligned, added to */
   double *rows; /* [N_ROWS][TILE][truth_stride], added to */
@@ -68,6 +74,14 @@ typedef struct PllmJudgeTask {
 void pllm_core_judge_pairs(const double *t, const double *e, size_t n, size_t stride, double *scratch, double *strict,
                            double *right);
 
+/* ---- core_evaluate_order.c: what estimates are made of ---------------------------------------------------------- */
+
+/* Integers for rows[8][dim], `stride` apart; false where they could not tell utilities apart, or a feature is no number or
+** out of range.  dim <= PLLM_JUDGE_QUICK_DIM. */
+int pllm_judge_order_responses(const double *rows, size_t dim, size_t stride, int16_t *pairs);
+/* Integers for a tile's weights [dim][TILE]; false where the weights of one are all zero, not numbers, or out of range. */
+int pllm_judge_order_users(const double *tile, size_t dim, PllmJudgeOrder *order);
+
 /* ---- core_evaluate_block.c: prompts put together for the kernel ------------------------------------------------- */
 
 /* All owned; start from {0}, end with pllm_judge_block_free. */
@@ -75,7 +89,7 @@ typedef struct PllmJudgeBlock {
   PllmJudgePrompt *prompts;
   double *truth, *estimate; /* [rows][stride], [rows][dim]; estimate is NULL where the estimate uses the rewards */
   size_t stride;            /* models, rounded up so that rows are whole vectors, with zeros */
-  float *quick_truth, *quick_estimate;
+  int16_t *quick_truth, *quick_estimate; /* see PllmJudgeQuick */
   double *mean; /* [models]: running mean over the prompts so far of the mean of their features */
   size_t room, max_responses, n_prompts, with_reference;
   size_t next; /* the first prompt behind the block */

@@ -1,22 +1,12 @@
 /*
 ** core_evaluate_block.c: the prompts of an evaluation, block by block, in the layouts that the kernel reads.
 **
-** A prompt of 8 responses that are told apart by both sides is also laid out for estimates (core_evaluate_quick.h): for
-** each feature, which all responses get less of alike, the middle of its range over the responses is taken off (no
-** order changes), and what is left, at most S, is multiplied by K/S, K = SCALE a little below 2^31.
-**
-** Why PLLM_JUDGE_APART = 2.  For a user with sum |w| = 1, f32 utilities of B such features are within K*(B+4)*2^-24 of
-** the exact ones (two conversions, B products and sums, first order; 5% cover the rest): 9,200 for B = 64.  Rounding to
-** a whole number adds 1/2, and no utility leaves 32 bits.  Upper halves that differ by 2 come from numbers that differ
-** by more than 65,536, so the exact utilities differ by more than 47,000.  The canonical utilities, and taking off the
-** middle, err by at most (B+4)*2^-53 of the largest feature each; that is no more than 2^10*S: less than 1.
+** A prompt of 8 responses that are told apart by both sides is also laid out for estimates (core_evaluate_order.c).
 */
 #include "core_evaluate.h"
 
-#include <math.h>
 #include <string.h>
 
-#define SCALE 0x1.fep30
 enum { BLOCK_NUMBERS = 1 << 20, EIGHT = PLLM_JUDGE_QUICK };
 
 void pllm_judge_block_free(PllmJudgeBlock *block) {
@@ -30,8 +20,9 @@ void pllm_judge_block_free(PllmJudgeBlock *block) {
 
 static PllmStatus quick_new(PllmJudgeBlock *block, size_t models, size_t dim, int own) {
   size_t n = block->room / EIGHT + 1;
-  block->quick_truth = pllm_alloc_aligned(n * EIGHT, models * sizeof *block->quick_truth);
-  if (own) block->quick_estimate = pllm_alloc_aligned(n * EIGHT, dim * sizeof *block->quick_estimate);
+  block->quick_truth = pllm_alloc_aligned(n, PLLM_JUDGE_QUICK_NUMBERS(models) * sizeof *block->quick_truth);
+  if (own)
+    block->quick_estimate = pllm_alloc_aligned(n, PLLM_JUDGE_QUICK_NUMBERS(dim) * sizeof *block->quick_estimate);
   return block->quick_truth && (!own || block->quick_estimate) ? PLLM_OK : PLLM_NOMEM;
 }
 
@@ -69,48 +60,13 @@ static double work_of(const PllmEvaluation *task, size_t n) {
   return utilities + order;
 }
 
-/* Users find equal responses equally good, which no estimate can tell. */
-static int has_twins(const double *rows, size_t dim, size_t stride) {
-  for (size_t i = 0; i < EIGHT; i++)
-    for (size_t j = i + 1; j < EIGHT; j++) {
-      size_t b = 0;
-      while (b < dim && rows[i * stride + b] == rows[j * stride + b]) b++;
-      if (b == dim) return 1;
-    }
-  return 0;
-}
-
-/*
-** Lay rows[8][dim] out as columns[dim][8]; false where 16 bits cannot tell the rows' utilities apart, or f32 has no room
-** for them.
-*/
-static int lay_out(const double *rows, size_t dim, size_t stride, float *columns) {
-  double middle[PLLM_JUDGE_QUICK_DIM], largest = 0, range = 0;
-  for (size_t b = 0; b < dim; b++) {
-    double low = rows[b], high = rows[b], half;
-    for (size_t r = 0; r < EIGHT; r++) {
-      double x = rows[r * stride + b];
-      if (!(fabs(x) < 1e30)) return 0; /* nor what is not a number */
-      if (x < low) low = x;
-      if (x > high) high = x;
-      if (fabs(x) > largest) largest = fabs(x);
-    }
-    half = (high - low) / 2;
-    middle[b] = low + half;
-    if (half > range) range = half;
-  }
-  if (!(range > 1e-20 && largest <= range * 1024)) return 0;
-  for (size_t b = 0; b < dim; b++)
-    for (size_t r = 0; r < EIGHT; r++)
-      columns[b * EIGHT + r] = (float)((rows[r * stride + b] - middle[b]) * (SCALE / range));
-  return !has_twins(rows, dim, stride);
-}
-
 /* Lay a prompt out for estimates, if it can be estimated; rows are its features. */
 static int add_quick(PllmJudgeBlock *block, size_t models, size_t dim, const double *truth, const double *estimate,
                      size_t at) {
-  if (!lay_out(truth, models, block->stride, block->quick_truth + at * models * EIGHT)) return 0;
-  return !estimate || lay_out(estimate, dim, dim, block->quick_estimate + at * dim * EIGHT);
+  int16_t *t = block->quick_truth + at * PLLM_JUDGE_QUICK_NUMBERS(models);
+  if (!pllm_judge_order_responses(truth, models, block->stride, t)) return 0;
+  return !estimate || pllm_judge_order_responses(estimate, dim, dim,
+                                                 block->quick_estimate + at * PLLM_JUDGE_QUICK_NUMBERS(dim));
 }
 
 /* Copy the features of a prompt's responses behind the block's rows. */

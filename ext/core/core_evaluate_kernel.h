@@ -32,6 +32,12 @@
 typedef double Vec __attribute__((vector_size(8 * WIDTH)));
 typedef int64_t Mask __attribute__((vector_size(8 * WIDTH)));
 
+#if defined(__GNUC__)
+#define NOT_INLINE __attribute__((noinline))
+#else
+#define NOT_INLINE
+#endif
+
 #define SELECT(m, a, b) ((Vec)(((Mask)(a) & (m)) | ((Mask)(b) & ~(m))))
 #define COUNT(m) ((Vec)((Mask)one & (m))) /* 1.0 where true */
 
@@ -137,61 +143,6 @@ static void judge_lanes(const PllmJudgeTask *task, const PllmJudgePrompt *prompt
     for (size_t k = 0; k < WIDTH; k++) (*chosen)[i][lane + k] = (uint32_t)prompt->first + (uint32_t)at[i][k];
 }
 
-#if WIDTH < 8
-#define VECS_OF_8 (8 / WIDTH)
-#else
-#define VECS_OF_8 1
-#endif
-
-/* Utilities of 8 responses, which lie across the lanes, for the user in a tile's lane. */
-static PLLM_INLINE void user_utilities(const double *weights, const double *features, size_t dim, size_t stride,
-                                       Vec *u) {
-  for (size_t b = 0; b < dim; b++)
-    for (size_t v = 0; v < VECS_OF_8; v++) {
-      Vec x = {0};
-      UNROLLED
-      for (size_t k = 0; k < WIDTH; k++) x[k] = features[(v * WIDTH + k) * stride + b];
-      x *= weights[b * PLLM_JUDGE_TILE];
-      u[v] = b == 0 ? x : u[v] + x;
-    }
-}
-
-/* One prompt of 8 responses for the user in one lane: the same as judge_lanes for some. */
-static void judge_user(const PllmJudgeTask *task, const PllmJudgePrompt *prompt, size_t lane, Chosen *chosen) {
-  size_t t_stride = task->truth_stride, e_stride = task->estimate_stride, best = 0, worst = 0, pick = 0;
-  Vec tv[VECS_OF_8] = {{0}}, ev[VECS_OF_8] = {{0}};
-  Mask ordered = {0}, alike = {0};
-  double t[8], e[8], *sums = task->sums + lane, strict = 0, right = 0;
-  user_utilities(task->truth + lane, task->truth_features + prompt->first * t_stride, task->models, t_stride, tv);
-  user_utilities(task->estimate + lane, task->estimate_features + prompt->first * e_stride, task->dim, e_stride, ev);
-  memcpy(t, tv, sizeof t);
-  memcpy(e, ev, sizeof e);
-  for (size_t i = 0; i < 8; i++) {
-    if (t[i] > t[best]) best = i;
-    if (t[i] < t[worst]) worst = i;
-    if (e[i] > e[pick]) pick = i;
-    for (size_t v = 0; v < VECS_OF_8; v++) { /* each pair once, from its better response */
-      Mask below = tv[v] < t[i];
-      ordered -= below;
-      alike -= (below & (ev[v] < e[i])) + (below & ~(ev[v] > e[i]));
-    }
-  }
-  for (int k = 0; k < WIDTH; k++) {
-    strict += (double)ordered[k];
-    right += (double)alike[k];
-  }
-  sums[PLLM_SUM_TOP1 * PLLM_JUDGE_TILE] += best == pick;
-  sums[PLLM_SUM_PAIR * PLLM_JUDGE_TILE] += e[best] > e[worst];
-  if (strict == PLLM_JUDGE_QUICK_PAIRS)
-    sums[PLLM_SUM_RIGHT * PLLM_JUDGE_TILE] += right;
-  else
-    sums[PLLM_SUM_ALL_PAIRS * PLLM_JUDGE_TILE] += right / (2.0 * (strict > 0 ? strict : 1.0));
-  sums[PLLM_SUM_WITH_PAIR * PLLM_JUDGE_TILE] += strict > 0;
-  if (prompt->reference != SIZE_MAX) sums[PLLM_SUM_WINS * PLLM_JUDGE_TILE] += t[pick] > t[prompt->reference];
-  (*chosen)[PLLM_ROW_PICK][lane] = (uint32_t)(prompt->first + pick);
-  (*chosen)[PLLM_ROW_BEST][lane] = (uint32_t)(prompt->first + best);
-}
-
 #include "core_evaluate_quick.h"
 
 enum { USERS = 2, COLUMNS = 3 }; /* whose sums, of both kinds, fit the registers */
@@ -247,12 +198,12 @@ void PLLM_JUDGE_KERNEL(const PllmJudgeTask *task) {
   enum { TOGETHER = 32 }; /* prompts whose rows stay in the first-level cache */
   Chosen chosen[TOGETHER];
   Quick quick;
-  memset(&quick, 0, sizeof quick);
+  quick_begin(task, &quick);
   for (size_t p = 0; p < task->n_prompts; p += TOGETHER) {
     size_t count = task->n_prompts - p < TOGETHER ? task->n_prompts - p : TOGETHER;
     for (size_t i = 0; i < count; i++) {
       const PllmJudgePrompt *prompt = &task->prompts[p + i];
-      if (task->quick_truth && prompt->quick != SIZE_MAX)
+      if (task->truth_order && prompt->quick != SIZE_MAX)
         judge_quick(task, prompt, &quick, &chosen[i]);
       else
         for (size_t lane = 0; lane < PLLM_JUDGE_TILE; lane += WIDTH) judge_lanes(task, prompt, lane, &chosen[i]);

@@ -1,45 +1,64 @@
 /*
 ** core_evaluate_quick.h: evaluation by estimates; part of core_evaluate_kernel.h.
 **
-** The users of a tile lie across the lanes.  f32 estimates of a prompt's utilities become 16-bit integers, which order the
-** canonical utilities wherever neighbours in their order differ by PLLM_JUDGE_APART or more (core_evaluate_block.c): there,
-** choices and pairs are known.  What users with closer estimates think is found by judge_user or judge_lanes, so that all
-** results have the bits that these would give.
+** The users of a tile lie across the lanes.  Estimates of a prompt's utilities are 16-bit integers, which order a user's
+** canonical utilities wherever neighbours in their order are as far apart as they must be for that user
+** (core_evaluate_order.c): there, choices and pairs are known.  Where they are closer, the user's canonical utilities are
+** computed and their ranks take the place of the estimates; where even these tie, or many users have close estimates,
+** judge_lanes judges the part.  So all results have the bits that judge_lanes would give.
 */
 #include "core_shorts.h"
 
-#if PLLM_VEC_LANES > 1
+#if PLLM_PAIR_LANES > 1
 
 enum { PARTS = PLLM_JUDGE_TILE / PLLM_SHORTS, VECS = PLLM_SHORTS_VECS };
 /* Prompts whose counts 16 bits hold. */
 enum { QUICK_PROMPTS = 32767 / PLLM_JUDGE_QUICK_PAIRS };
-/* So many users are judged one by one sooner than with their neighbours. */
-enum { FEW = PLLM_SHORTS / 4 };
+/* For so many users the order is found one by one sooner than all are judged by judge_lanes. */
+enum { FEW = PLLM_SHORTS / 2 };
 
 typedef PllmShorts Shorts;
 
-/* Counts of the quick prompts decided, per lane. */
+/* What the parts of a tile have of their own: how far apart a user's estimates must be, and the counts of the quick
+** prompts decided. */
 typedef struct Quick {
   size_t since; /* prompts since the counts were added up */
-  Shorts prompts[PARTS], top1[PARTS], pair[PARTS], differ[PARTS], wins[PARTS];
+  Shorts apart_t[PARTS], apart_e[PARTS];
+  int prompts[PARTS];
+  Shorts top1[PARTS], pair[PARTS], differ[PARTS], wins[PARTS];
 } Quick;
+
+static void quick_begin(const PllmJudgeTask *task, Quick *quick) {
+  memset(quick, 0, sizeof *quick);
+  for (int part = 0; task->truth_order && part < PARTS; part++)
+    for (int i = 0; i < PLLM_SHORTS; i++) {
+      int user = part * PLLM_SHORTS + pllm_shorts_user(i);
+      quick->apart_t[part][i] = task->truth_order->apart[user];
+      quick->apart_e[part][i] = task->estimate_order->apart[user];
+    }
+}
 
 /* Estimates of 8 responses for the users of a part.  As many sums at a time as there are registers for and the
 ** multiplier's latency needs. */
-static PLLM_INLINE void estimates(const float *weights, const float *features, size_t dim, Shorts *q) {
+static PLLM_INLINE void estimates(const int16_t *weights, const int16_t *features, size_t pairs, Shorts *q) {
   enum { SOME = 8 / VECS };
   UNROLLED
   for (int first = 0; first < 8; first += SOME) {
-    PllmVec sum[SOME][VECS], w[VECS];
-    for (int v = 0; v < VECS; v++) w[v] = pllm_vec_load(weights + v * PLLM_VEC_LANES);
+    PllmSums sum[SOME][VECS];
+    UNROLLED
     for (int r = 0; r < SOME; r++)
-      for (int v = 0; v < VECS; v++) sum[r][v] = pllm_vec_mul(w[v], pllm_vec_all(features[first + r]));
-    for (size_t b = 1; b < dim; b++) {
-      for (int v = 0; v < VECS; v++) w[v] = pllm_vec_load(weights + b * PLLM_JUDGE_TILE + v * PLLM_VEC_LANES);
+      for (int v = 0; v < VECS; v++) sum[r][v] = pllm_sums_none();
+    for (size_t p = 0; p < pairs; p++) {
+      PllmPairs w[VECS];
+      for (int v = 0; v < VECS; v++)
+        w[v] = pllm_pairs_load(weights + 2 * (p * PLLM_JUDGE_TILE + (size_t)v * PLLM_PAIR_LANES));
       UNROLLED
       for (int r = 0; r < SOME; r++) {
-        PllmVec x = pllm_vec_all(features[b * 8 + (size_t)(first + r)]);
-        for (int v = 0; v < VECS; v++) sum[r][v] = pllm_vec_fma(w[v], x, sum[r][v]);
+        PllmPairs x = pllm_pairs_all(features + 2 * (p * 8 + (size_t)(first + r)));
+        for (int v = 0; v < VECS; v++) {
+          sum[r][v] = pllm_sums_madd(sum[r][v], w[v], x);
+          PLLM_SUMS_NOW(sum[r][v]);
+        }
       }
     }
     UNROLLED
@@ -53,7 +72,7 @@ typedef struct Order {
 } Order;
 
 /* Sort by 19 exchanges. */
-static PLLM_INLINE Order order_of(const Shorts *q) {
+static PLLM_INLINE Order order_of(const Shorts *q, Shorts apart) {
   static const unsigned char exchange[19][2] = {{0, 2}, {1, 3}, {4, 6}, {5, 7}, {0, 4}, {1, 5}, {2, 6},
                                                 {3, 7}, {0, 1}, {2, 3}, {4, 5}, {6, 7}, {2, 4}, {3, 5},
                                                 {1, 4}, {3, 6}, {1, 2}, {3, 4}, {5, 6}};
@@ -69,19 +88,22 @@ static PLLM_INLINE Order order_of(const Shorts *q) {
   gap = pllm_shorts_sub(sorted[1], sorted[0]);
   UNROLLED
   for (int i = 1; i < 7; i++) gap = pllm_shorts_min(gap, pllm_shorts_sub(sorted[i + 1], sorted[i]));
-  return (Order){sorted[0], sorted[7], gap >= (int16_t)PLLM_JUDGE_APART};
+  return (Order){sorted[0], sorted[7], gap >= apart};
 }
 
-/* Which of q is x (one of them), in *at, and what other has there. */
-static PLLM_INLINE Shorts element(const Shorts *q, Shorts x, const Shorts *other, Shorts *at) {
-  Shorts here = q[0] == x, found = here & other[0], number = {0};
+/* Which of q is x, one of them. */
+static PLLM_INLINE Shorts where(const Shorts *q, Shorts x) {
+  Shorts number = {0};
   UNROLLED
-  for (int16_t i = 1; i < 8; i++) {
-    here = q[i] == x;
-    found |= here & other[i];
-    number |= here & i;
-  }
-  *at = number;
+  for (int16_t i = 1; i < 8; i++) number |= (q[i] == x) & i;
+  return number;
+}
+
+/* What `other` has where q is x. */
+static PLLM_INLINE Shorts across(const Shorts *q, Shorts x, const Shorts *other) {
+  Shorts found = {0};
+  UNROLLED
+  for (int i = 0; i < 8; i++) found |= (q[i] == x) & other[i];
   return found;
 }
 
@@ -91,55 +113,107 @@ static PLLM_INLINE void store_rows(Shorts at, const PllmJudgePrompt *prompt, uin
   pllm_shorts_widen(at, row);
   for (int v = 0; v < VECS; v++) {
     row[v] += (int32_t)prompt->first;
-    memcpy(rows + v * PLLM_VEC_LANES, &row[v], sizeof row[v]);
+    memcpy(rows + v * PLLM_PAIR_LANES, &row[v], sizeof row[v]);
   }
 }
 
-/* The users of a part that are not in sure: how many. */
-static int rest_of(Shorts sure) {
-  int n = PLLM_SHORTS;
-  for (int i = 0; i < PLLM_SHORTS; i++) n += sure[i];
-  return n;
+#if WIDTH < 8
+#define VECS_OF_8 (8 / WIDTH)
+#else
+#define VECS_OF_8 1
+#endif
+
+/* Canonical utilities of 8 responses, which lie across the lanes, for the user in a tile's lane. */
+static PLLM_INLINE void user_utilities(const double *weights, const double *features, size_t dim, size_t stride,
+                                       Vec *u) {
+  for (size_t b = 0; b < dim; b++)
+    for (size_t v = 0; v < VECS_OF_8; v++) {
+      Vec x = {0};
+      UNROLLED
+      for (size_t k = 0; k < WIDTH; k++) x[k] = features[(v * WIDTH + k) * stride + b];
+      x *= weights[b * PLLM_JUDGE_TILE];
+      u[v] = b == 0 ? x : u[v] + x;
+    }
+}
+
+/* One side of the evaluation, from a part's first lane on. */
+typedef struct Side {
+  const double *weights, *features; /* of the part's users; of the prompt's responses */
+  size_t dim, stride;
+} Side;
+
+/* The ranks of the user's utilities in place of his estimates; false where utilities are equal. */
+static int rank_lane(const Side *side, Shorts *q, int lane) {
+  Vec u[VECS_OF_8] = {{0}};
+  Mask below[VECS_OF_8] = {{0}};
+  double x[8];
+  int64_t rank[8];
+  unsigned ranks = 0;
+  user_utilities(side->weights + pllm_shorts_user(lane), side->features, side->dim, side->stride, u);
+  memcpy(x, u, sizeof x);
+  UNROLLED
+  for (int i = 0; i < 8; i++)
+    for (int v = 0; v < VECS_OF_8; v++) below[v] -= u[v] > x[i];
+  memcpy(rank, below, sizeof rank);
+  UNROLLED
+  for (int i = 0; i < 8; i++) {
+    q[i][lane] = (int16_t)rank[i];
+    ranks |= 1u << rank[i];
+  }
+  return ranks == 0xff;
+}
+
+/* Ranks for the users whose estimates are not apart; false where that is not to be done or cannot be. */
+static NOT_INLINE int rank_rest(const Side *side, Shorts *q, Order *order) {
+  int rest = PLLM_SHORTS;
+  for (int i = 0; i < PLLM_SHORTS; i++) rest += order->apart[i];
+  if (rest > FEW) return 0;
+  for (int i = 0; rest > 0; i++)
+    if (!order->apart[i]) {
+      if (!rank_lane(side, q, i)) return 0;
+      rest--;
+    }
+  *order = order_of(q, order->apart);
+  return 1;
 }
 
 /* Judge a quick prompt for the users of a part. */
 static PLLM_INLINE void judge_part(const PllmJudgeTask *task, const PllmJudgePrompt *prompt, Quick *quick, int part,
                                    Chosen *chosen) {
   const int lane = part * PLLM_SHORTS;
-  size_t q = prompt->quick;
-  Shorts t[8], e[8], best, worst, pick, best_e, worst_e, pick_t, differ = {0}, sure;
+  size_t q = prompt->quick, t_pairs = (task->models + 1) / 2, e_pairs = (task->dim + 1) / 2;
+  Side truth = {task->truth + lane, task->truth_features + prompt->first * task->truth_stride, task->models,
+                task->truth_stride},
+       estimate = {task->estimate + lane, task->estimate_features + prompt->first * task->estimate_stride, task->dim,
+                   task->estimate_stride};
+  Shorts t[8], e[8], best, pick, differ = {0};
   Order by_t, by_e;
-  int rest = 0;
-  estimates(task->quick_truth + lane, task->quick.truth + q * task->models * 8, task->models, t);
-  by_t = order_of(t);
-  estimates(task->quick_estimate + lane, task->quick.estimate + q * task->dim * 8, task->dim, e);
-  by_e = order_of(e);
-  sure = by_t.apart & by_e.apart;
-  if (!pllm_shorts_all(sure) && (rest = rest_of(sure)) > FEW) {
+  estimates(task->truth_order->weights + 2 * lane, task->quick.truth + q * t_pairs * 16, t_pairs, t);
+  by_t = order_of(t, quick->apart_t[part]);
+  estimates(task->estimate_order->weights + 2 * lane, task->quick.estimate + q * e_pairs * 16, e_pairs, e);
+  by_e = order_of(e, quick->apart_e[part]);
+  if ((!pllm_shorts_all(by_t.apart) && !rank_rest(&truth, t, &by_t)) ||
+      (!pllm_shorts_all(by_e.apart) && !rank_rest(&estimate, e, &by_e))) {
     for (int i = 0; i < PLLM_SHORTS; i += WIDTH) judge_lanes(task, prompt, (size_t)(lane + i), chosen);
     return;
   }
   ALL_UNROLLED
   for (int i = 0; i < 7; i++) ALL_UNROLLED
   for (int j = i + 1; j < 8; j++) differ -= (t[i] > t[j]) ^ (e[i] > e[j]);
-  best_e = element(t, by_t.greatest, e, &best);
-  worst_e = element(t, by_t.least, e, &worst);
-  pick_t = element(e, by_e.greatest, t, &pick);
-  quick->prompts[part] -= sure;
-  quick->differ[part] += differ & sure;
-  quick->top1[part] -= (best == pick) & sure;
-  quick->pair[part] -= (best_e > worst_e) & sure;
-  if (prompt->reference != SIZE_MAX) quick->wins[part] -= (pick_t > t[prompt->reference]) & sure;
+  best = where(t, by_t.greatest);
+  pick = where(e, by_e.greatest);
+  quick->prompts[part] += 1;
+  quick->differ[part] += differ;
+  quick->top1[part] -= best == pick;
+  quick->pair[part] -= across(t, by_t.greatest, e) > across(t, by_t.least, e);
+  if (prompt->reference != SIZE_MAX)
+    quick->wins[part] -= across(e, by_e.greatest, t) > t[prompt->reference];
   store_rows(pick, prompt, (*chosen)[PLLM_ROW_PICK] + lane);
   store_rows(best, prompt, (*chosen)[PLLM_ROW_BEST] + lane);
-  for (int i = 0; rest > 0; i++)
-    if (!sure[i]) {
-      judge_user(task, prompt, (size_t)(lane + pllm_shorts_user(i)), chosen);
-      rest--;
-    }
 }
 
-/* The counts into the sums.  Pairs that are not ordered differently are ordered alike: estimates that tie are too close. */
+/* The counts into the sums, to begin anew.  Pairs that are not ordered differently are ordered alike: estimates that tie
+** are too close. */
 static void flush(const PllmJudgeTask *task, Quick *quick) {
   for (int part = 0; part < PARTS; part++)
     for (int i = 0; i < PLLM_SHORTS; i++) {
@@ -148,10 +222,10 @@ static void flush(const PllmJudgeTask *task, Quick *quick) {
       sums[PLLM_SUM_PAIR * PLLM_JUDGE_TILE] += quick->pair[part][i];
       sums[PLLM_SUM_WINS * PLLM_JUDGE_TILE] += quick->wins[part][i];
       sums[PLLM_SUM_RIGHT * PLLM_JUDGE_TILE] +=
-          2 * (PLLM_JUDGE_QUICK_PAIRS * quick->prompts[part][i] - quick->differ[part][i]);
-      sums[PLLM_SUM_WITH_PAIR * PLLM_JUDGE_TILE] += quick->prompts[part][i];
+          2 * (PLLM_JUDGE_QUICK_PAIRS * quick->prompts[part] - quick->differ[part][i]);
+      sums[PLLM_SUM_WITH_PAIR * PLLM_JUDGE_TILE] += quick->prompts[part];
     }
-  memset(quick, 0, sizeof *quick);
+  quick_begin(task, quick);
 }
 
 static PLLM_INLINE void judge_quick(const PllmJudgeTask *task, const PllmJudgePrompt *prompt, Quick *quick,
@@ -163,8 +237,13 @@ static PLLM_INLINE void judge_quick(const PllmJudgeTask *task, const PllmJudgePr
 #else
 
 typedef struct Quick {
-  double prompts[1];
+  int none;
 } Quick;
+
+static void quick_begin(const PllmJudgeTask *task, Quick *quick) {
+  (void)task;
+  quick->none = 0;
+}
 
 static void judge_quick(const PllmJudgeTask *task, const PllmJudgePrompt *prompt, Quick *quick, Chosen *chosen) {
   (void)quick;

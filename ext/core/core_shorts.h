@@ -1,61 +1,44 @@
 /*
-** core_shorts.h: core_vec.h's counterpart for 16-bit integers, of which a vector holds twice as many as of floats and a
-** processor compares more at a time.
+** core_shorts.h: vectors of 16-bit integers, of which a processor compares more at a time than of any other numbers.
 **
-** A PllmShorts has PLLM_SHORTS lanes, made from PLLM_SHORTS_VECS vectors of floats, not always in their order.
+** A PllmShorts has PLLM_SHORTS lanes, made from PLLM_SHORTS_VECS vectors of sums (core_madd.h), not always in their order.
 */
 #ifndef PLLM_CORE_SHORTS_H
 #define PLLM_CORE_SHORTS_H
 
-#include "core_vec.h"
+#include "core_madd.h"
 
-#if PLLM_VEC_LANES > 1
+#if PLLM_PAIR_LANES > 1
 
-#if PLLM_VEC_LANES == 16
+#if PLLM_PAIR_LANES == 16
 #define PLLM_SHORTS_VECS 1
 #else
 #define PLLM_SHORTS_VECS 2
 #endif
-#define PLLM_SHORTS (PLLM_VEC_LANES * PLLM_SHORTS_VECS)
+#define PLLM_SHORTS (PLLM_PAIR_LANES * PLLM_SHORTS_VECS)
 
 /* gcc's and clang's own vectors; true is all ones. */
 typedef int16_t PllmShorts __attribute__((vector_size(2 * PLLM_SHORTS)));
-typedef int32_t PllmInts __attribute__((vector_size(4 * PLLM_VEC_LANES)));
+typedef int32_t PllmInts __attribute__((vector_size(4 * PLLM_PAIR_LANES)));
 
-/* The lane of the floats, counted on from vector to vector, that a lane was made from. */
+/* The lane of the sums, counted on from vector to vector, that a lane was made from. */
 static inline int pllm_shorts_user(int lane) {
-  return PLLM_SHORTS_VECS == 1 ? lane : lane % 2 * PLLM_VEC_LANES + lane / 2;
+  return PLLM_SHORTS_VECS == 1 ? lane : lane % 2 * PLLM_PAIR_LANES + lane / 2;
 }
 
-/* Rounded to whole numbers, which are within +-(2^31 - 2^20), and of these the upper halves. */
-#if defined(__AVX512F__)
-
-static inline PllmShorts pllm_shorts_of(const PllmVec *x) {
-  return (PllmShorts)_mm512_cvtepi32_epi16(_mm512_srai_epi32(_mm512_cvtps_epi32(x[0]), 16));
-}
-
-#elif defined(__AVX2__) && defined(__FMA__)
-
-static inline PllmShorts pllm_shorts_of(const PllmVec *x) {
-  __m256i low = _mm256_srli_epi32(_mm256_cvtps_epi32(x[0]), 16);
-  return (PllmShorts)_mm256_blend_epi16(low, _mm256_cvtps_epi32(x[1]), 0xAA);
-}
-
+/* The sums' upper halves. */
+static inline PllmShorts pllm_shorts_of(const PllmSums *x) {
+#if PLLM_SHORTS_VECS == 1
+  return (PllmShorts)_mm512_cvtepi32_epi16(_mm512_srai_epi32(x[0], 16));
+#elif defined(__AVX2__)
+  return (PllmShorts)_mm256_blend_epi16(_mm256_srli_epi32(x[0], 16), x[1], 0xAA);
 #elif defined(__SSE2__)
-
-static inline PllmShorts pllm_shorts_of(const PllmVec *x) {
-  __m128i low = _mm_srli_epi32(_mm_cvtps_epi32(x[0]), 16), high = _mm_cvtps_epi32(x[1]);
-  return (PllmShorts)_mm_or_si128(low, _mm_and_si128(high, _mm_set1_epi32(-65536)));
-}
-
+  return (PllmShorts)_mm_or_si128(_mm_srli_epi32(x[0], 16), _mm_and_si128(x[1], _mm_set1_epi32(-65536)));
 #else
-
-static inline PllmShorts pllm_shorts_of(const PllmVec *x) {
-  uint32x4_t low = vreinterpretq_u32_s32(vcvtnq_s32_f32(x[0])), high = vreinterpretq_u32_s32(vcvtnq_s32_f32(x[1]));
+  uint32x4_t low = vreinterpretq_u32_s32(pllm_sums_total(x[0])), high = vreinterpretq_u32_s32(pllm_sums_total(x[1]));
   return (PllmShorts)vsriq_n_u32(high, low, 16);
-}
-
 #endif
+}
 
 /* The lesser; the greater; the difference, within what 16 bits hold; are all lanes true? */
 #if defined(__SSE2__)
@@ -97,7 +80,7 @@ static inline int pllm_shorts_all(PllmShorts x) {
 
 #endif
 
-/* Numbers of at most 15 bits, in the order of the floats. */
+/* Numbers of at most 15 bits, in the order of the sums. */
 static inline void pllm_shorts_widen(PllmShorts x, PllmInts *out) {
 #if PLLM_SHORTS_VECS == 1
   out[0] = (PllmInts)_mm512_cvtepu16_epi32((__m256i)x);

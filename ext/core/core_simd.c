@@ -12,9 +12,11 @@ static atomic_int limit = PLLM_ISA_AVX512;
 static PllmIsa detect(void) {
 #if defined(__x86_64__) && defined(__GNUC__)
   __builtin_cpu_init();
-  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
+  if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma")) return PLLM_ISA_BASE;
+  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+      __builtin_cpu_supports("avx512vl"))
     return PLLM_ISA_AVX512;
-  if (__builtin_cpu_supports("avx2")) return PLLM_ISA_AVX2;
+  return PLLM_ISA_AVX2;
 #endif
   return PLLM_ISA_BASE;
 }

@@ -40,9 +40,9 @@ void pllm_core_isa_limit(PllmIsa most);
 #if defined(__x86_64__) && defined(__GNUC__)
 #define PLLM_TARGET_AVX2 __attribute__((target("avx2")))
 #if defined(__clang__)
-#define PLLM_TARGET_AVX512 __attribute__((target("avx512f,avx512dq,avx512vl")))
+#define PLLM_TARGET_AVX512 __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl")))
 #else
-#define PLLM_TARGET_AVX512 __attribute__((target("avx512f,avx512dq,avx512vl,prefer-vector-width=512")))
+#define PLLM_TARGET_AVX512 __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,prefer-vector-width=512")))
 #endif
 #define PLLM_KERNEL(name, params, args)                                                                              \
   static void name##_base params {                                                                                   \
