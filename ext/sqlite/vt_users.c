@@ -189,16 +189,27 @@ static int usersShadowName(const char *suffix) {
 }
 
 /* U5.  Without this SQLite would only say that the table may not be modified. */
-static int usersUpdate(sqlite3_vtab *vtab, int argc, sqlite3_value **argv, sqlite3_int64 *rowid) {
+static int refuse(sqlite3_vtab *vtab) {
   UsersVtab *table = (UsersVtab *)vtab;
-  (void)argc;
-  (void)argv;
-  (void)rowid;
   sqlite3_free(vtab->zErrMsg);
   vtab->zErrMsg = sqlite3_mprintf("%s: a persona_users table is computed from its declaration and cannot be written; "
                                   "CREATE TABLE ... AS SELECT * FROM %s makes a copy that can",
                                   table->name, table->name);
   return vtab->zErrMsg ? SQLITE_READONLY : SQLITE_NOMEM;
+}
+
+/* SQLite asks to begin before a statement writes, and only then.  It matters to refuse here already: before its first
+** xUpdate a DELETE or UPDATE would collect the rowids of all users, which may be billions. */
+static int usersBegin(sqlite3_vtab *vtab) {
+  return refuse(vtab);
+}
+
+/* Within the transaction that created the table SQLite does not ask. */
+static int usersUpdate(sqlite3_vtab *vtab, int argc, sqlite3_value **argv, sqlite3_int64 *rowid) {
+  (void)argc;
+  (void)argv;
+  (void)rowid;
+  return refuse(vtab);
 }
 
 /* ---- Planning ---- */
@@ -478,6 +489,7 @@ static const sqlite3_module users_module = {
     .xColumn = usersColumn,
     .xRowid = usersRowid,
     .xUpdate = usersUpdate,
+    .xBegin = usersBegin,
     .xRename = usersRename,
     .xShadowName = usersShadowName,
 };

@@ -325,6 +325,18 @@ REFUSED = "users: a persona_users table is computed from its declaration and can
 for sql in ("INSERT INTO users(user_id) VALUES (5000)", "UPDATE users SET a = 0", "DELETE FROM users WHERE user_id = 3"):
     fails(db, sql, REFUSED, f"U5 {sql.split()[0]}")
 eq(one("SELECT count(*) FROM users"), 1000, "U5 nothing changed")
+db.execute("CREATE VIRTUAL TABLE many USING persona_users(count=9007199254740992, generator=philox, models=[a])")
+db.set_progress_handler(lambda: 1, 1_000_000)  # a scan for what to write would take years
+for sql in ("UPDATE many SET a = 0 WHERE user_id > 7", "DELETE FROM many"):
+    fails(db, sql, REFUSED.replace("users:", "many:").replace("FROM users", "FROM many"), f"U5 {sql.split()[0]}, at once")
+db.set_progress_handler(None, 0)
+db.execute("DROP TABLE many")
+with db:
+    db.execute("BEGIN")
+    db.execute("CREATE VIRTUAL TABLE fresh USING persona_users(count=10, models=[a])")
+    fails(db, "DELETE FROM fresh", REFUSED.replace("users:", "fresh:").replace("FROM users", "FROM fresh"), "U5 in the transaction that declared it")
+    eq(one("SELECT count(*) FROM fresh"), 10, "U5 nothing changed there")
+    db.execute("ROLLBACK")
 
 # ---- Damaged declarations (U6)
 
