@@ -15,25 +15,34 @@
 /* PIECE_NUMBERS: of a side's features, those that fit the second-level cache. */
 enum { PIECE_TILES = 4, PIECE_NUMBERS = 16384 };
 
-struct PllmEvaluator {
-  PllmEvaluation task;
-  const PllmRun *run;
-  PllmJudgeBlock block;
-  PllmJudgeTask judge; /* of the block; tiles fill in the rest */
-  int whole;           /* it has all prompts */
-  size_t piece_rows;   /* rows of PIECE_NUMBERS */
-  void (*kernel)(const PllmJudgeTask *);
+enum { UNDER_WAY = 2 }; /* blocks of users at a time */
+
+/* Users at work. */
+typedef struct Judging {
+  const PllmEvaluator *e;
+  size_t room;   /* tiles */
+  double *sums;  /* owned, [room][N_SUMS][TILE] */
+  double *rows;  /* owned, [room][N_ROWS][TILE][stride] */
   char *scratch; /* owned, scratch_bytes for each worker: the tile's weights, then the kernel's */
-  size_t scratch_bytes, weight_bytes;
-  /* The users at work. */
-  size_t room;  /* tiles */
-  double *sums; /* owned, [room][N_SUMS][TILE] */
-  double *rows; /* owned, [room][N_ROWS][TILE][stride] */
   const double *truth, *estimate;
   size_t users;
   PllmJudgement *out;
   int first, last; /* is this block the first, the last of the prompts? */
   PllmJob *job;
+} Judging;
+
+struct PllmEvaluator {
+  PllmEvaluation task;
+  PllmRun run;
+  PllmCrew *crew; /* owned: run's, where the caller has none */
+  PllmJudgeBlock block;
+  PllmJudgeTask judge; /* of the block; tiles fill in the rest */
+  int whole;           /* it has all prompts */
+  size_t piece_rows;   /* rows of PIECE_NUMBERS */
+  void (*kernel)(const PllmJudgeTask *);
+  size_t scratch_bytes, weight_bytes;
+  Judging judging[UNDER_WAY];
+  int oldest, under_way; /* the first of those started and not joined, and their number */
 };
 
 /* ---- Tiles of users ---- */
@@ -61,14 +70,15 @@ static void means(const double *sums, const double *rows, const double *weights,
 }
 
 /* The judgements of a tile's users, whose sums are complete. */
-static void finish_tile(const PllmEvaluator *e, size_t tile) {
+static void finish_tile(const Judging *j, size_t tile) {
+  const PllmEvaluator *e = j->e;
   size_t models = e->task.scores->n_models, first = tile * PLLM_JUDGE_TILE;
-  for (size_t u = first; u < e->users && u < first + PLLM_JUDGE_TILE; u++) {
-    const double *weights = e->truth + u * models;
-    means(e->sums + tile * PLLM_N_SUMS * PLLM_JUDGE_TILE + (u - first),
-          e->rows + (tile * PLLM_N_ROWS * PLLM_JUDGE_TILE + (u - first)) * e->block.stride, weights, models,
-          &e->block, &e->out[u]);
-    e->out[u].random_reward = e->block.n_prompts ? pllm_utility(weights, e->block.mean, models) : NAN;
+  for (size_t u = first; u < j->users && u < first + PLLM_JUDGE_TILE; u++) {
+    const double *weights = j->truth + u * models;
+    means(j->sums + tile * PLLM_N_SUMS * PLLM_JUDGE_TILE + (u - first),
+          j->rows + (tile * PLLM_N_ROWS * PLLM_JUDGE_TILE + (u - first)) * e->block.stride, weights, models,
+          &e->block, &j->out[u]);
+    j->out[u].random_reward = e->block.n_prompts ? pllm_utility(weights, e->block.mean, models) : NAN;
   }
 }
 
@@ -78,21 +88,22 @@ typedef struct Tile {
   PllmJudgeOrder truth, estimate;
 } Tile;
 
-static void tile_begin(const PllmEvaluator *e, size_t tile, char *scratch, Tile *out) {
+static void tile_begin(const Judging *j, size_t tile, char *scratch, Tile *out) {
+  const PllmEvaluator *e = j->e;
   size_t models = e->task.scores->n_models, dim = e->task.dim, first = tile * PLLM_JUDGE_TILE;
-  size_t users = e->users - first < PLLM_JUDGE_TILE ? e->users - first : PLLM_JUDGE_TILE;
+  size_t users = j->users - first < PLLM_JUDGE_TILE ? j->users - first : PLLM_JUDGE_TILE;
   size_t sums = PLLM_N_SUMS * PLLM_JUDGE_TILE, rows = PLLM_N_ROWS * PLLM_JUDGE_TILE * e->block.stride;
   double *truth = (double *)(void *)scratch, *estimate = truth + models * PLLM_JUDGE_TILE;
   PllmJudgeTask *task = &out->task;
   *task = e->judge;
-  task->sums = e->sums + tile * sums;
-  task->rows = e->rows + tile * rows;
-  if (e->first) {
+  task->sums = j->sums + tile * sums;
+  task->rows = j->rows + tile * rows;
+  if (j->first) {
     memset(task->sums, 0, sums * sizeof *task->sums);
     memset(task->rows, 0, rows * sizeof *task->rows);
   }
-  pack(e->truth + first * models, users, models, truth);
-  pack(e->estimate + first * dim, users, dim, estimate);
+  pack(j->truth + first * models, users, models, truth);
+  pack(j->estimate + first * dim, users, dim, estimate);
   task->truth = truth;
   task->estimate = estimate;
   out->truth.weights = (int16_t *)(void *)(estimate + dim * PLLM_JUDGE_TILE);
@@ -106,12 +117,13 @@ static void tile_begin(const PllmEvaluator *e, size_t tile, char *scratch, Tile 
 
 /* Some tiles on the block's prompts, so many at a time that the tiles find their features in the cache. */
 static void tiles_piece(void *arg, size_t begin, size_t end, int worker) {
-  const PllmEvaluator *e = arg;
-  char *scratch = e->scratch + (size_t)worker * e->scratch_bytes;
+  const Judging *j = arg;
+  const PllmEvaluator *e = j->e;
+  char *scratch = j->scratch + (size_t)worker * e->scratch_bytes;
   Tile tile[PIECE_TILES];
   size_t n = e->judge.n_prompts, after;
   for (size_t i = begin; i < end; i++) {
-    tile_begin(e, i, scratch + (i - begin) * e->weight_bytes, &tile[i - begin]);
+    tile_begin(j, i, scratch + (i - begin) * e->weight_bytes, &tile[i - begin]);
     tile[i - begin].task.scratch = (double *)(void *)(scratch + PIECE_TILES * e->weight_bytes);
   }
   for (size_t p = 0; p < n; p = after) {
@@ -124,7 +136,7 @@ static void tiles_piece(void *arg, size_t begin, size_t end, int worker) {
       e->kernel(task);
     }
   }
-  for (size_t i = begin; e->last && i < end; i++) finish_tile(e, i);
+  for (size_t i = begin; j->last && i < end; i++) finish_tile(j, i);
 }
 
 /* ---- Prompts ---- */
@@ -157,14 +169,12 @@ static void (*best_kernel(size_t *vector))(const PllmJudgeTask *) {
   return pllm_core_judge_base;
 }
 
-static PllmStatus scratch_new(PllmEvaluator *e, PllmError *err) {
+static void scratch_sizes(PllmEvaluator *e) {
   size_t models = e->task.scores->n_models, dim = e->task.dim, n = 2 * e->block.max_responses;
   if (e->block.max_responses > PLLM_JUDGE_WIDE) n += 4 * e->block.max_responses / PLLM_JUDGE_TILE + 1;
   e->weight_bytes = (models + dim) * PLLM_JUDGE_TILE * sizeof(double) +
                     ((models + 1) / 2 + (dim + 1) / 2) * 2 * PLLM_JUDGE_TILE * sizeof(int16_t);
   e->scratch_bytes = PIECE_TILES * e->weight_bytes + n * PLLM_JUDGE_TILE * sizeof(double);
-  e->scratch = pllm_alloc_aligned((size_t)pllm_run_threads(e->run), e->scratch_bytes);
-  return e->scratch ? PLLM_OK : pllm_fail_nomem(err);
 }
 
 PllmStatus pllm_evaluator_new(const PllmEvaluation *task, const PllmRun *run, PllmEvaluator **evaluator,
@@ -176,12 +186,15 @@ PllmStatus pllm_evaluator_new(const PllmEvaluation *task, const PllmRun *run, Pl
   *evaluator = NULL;
   if (!e) return pllm_fail_nomem(err);
   e->task = *task;
-  e->run = run;
+  if (run) e->run = *run;
   e->kernel = best_kernel(&vector);
   e->piece_rows = PIECE_NUMBERS / (task->dim > models ? task->dim : models) + 1;
   block = &e->block;
   status = pllm_judge_block_new(task, vector, block, err);
-  if (status == PLLM_OK) status = scratch_new(e, err);
+  if (status == PLLM_OK && !e->run.crew) {
+    status = pllm_crew_new(&e->crew, err);
+    e->run.crew = e->crew;
+  }
   if (status != PLLM_OK) {
     pllm_evaluator_free(e);
     return status;
@@ -198,6 +211,7 @@ PllmStatus pllm_evaluator_new(const PllmEvaluation *task, const PllmRun *run, Pl
       .quick = {.truth = block->quick_truth,
                 .estimate = block->estimate ? block->quick_estimate : block->quick_truth},
   };
+  scratch_sizes(e);
   pllm_judge_block_next(task, block, &e->judge);
   e->whole = block->next == task->n_prompts;
   *evaluator = e;
@@ -206,11 +220,14 @@ PllmStatus pllm_evaluator_new(const PllmEvaluation *task, const PllmRun *run, Pl
 
 void pllm_evaluator_free(PllmEvaluator *e) {
   if (!e) return;
-  pllm_job_cancel(e->job);
+  for (int i = 0; i < UNDER_WAY; i++) {
+    pllm_job_cancel(e->judging[i].job);
+    pllm_free_aligned(e->judging[i].sums);
+    pllm_free_aligned(e->judging[i].rows);
+    pllm_free_aligned(e->judging[i].scratch);
+  }
+  pllm_crew_free(e->crew);
   pllm_judge_block_free(&e->block);
-  pllm_free_aligned(e->scratch);
-  pllm_free_aligned(e->sums);
-  pllm_free_aligned(e->rows);
   pllm_free(e);
 }
 
@@ -218,20 +235,22 @@ int pllm_evaluator_is_whole(const PllmEvaluator *e) {
   return e->whole;
 }
 
-static PllmStatus reserve(PllmEvaluator *e, size_t tiles, PllmError *err) {
-  if (tiles <= e->room) return PLLM_OK;
-  pllm_free_aligned(e->sums);
-  pllm_free_aligned(e->rows);
-  e->room = 0;
-  e->sums = pllm_alloc_aligned(tiles, PLLM_N_SUMS * PLLM_JUDGE_TILE * sizeof *e->sums);
-  e->rows = pllm_alloc_aligned(tiles, e->block.stride * PLLM_N_ROWS * PLLM_JUDGE_TILE * sizeof *e->rows);
-  if (!e->sums || !e->rows) return pllm_fail_nomem(err);
-  e->room = tiles;
+static PllmStatus reserve(const PllmEvaluator *e, Judging *j, size_t tiles, PllmError *err) {
+  if (!j->scratch) j->scratch = pllm_alloc_aligned((size_t)pllm_run_threads(&e->run), e->scratch_bytes);
+  if (!j->scratch) return pllm_fail_nomem(err);
+  if (tiles <= j->room) return PLLM_OK;
+  pllm_free_aligned(j->sums);
+  pllm_free_aligned(j->rows);
+  j->room = 0;
+  j->sums = pllm_alloc_aligned(tiles, PLLM_N_SUMS * PLLM_JUDGE_TILE * sizeof *j->sums);
+  j->rows = pllm_alloc_aligned(tiles, e->block.stride * PLLM_N_ROWS * PLLM_JUDGE_TILE * sizeof *j->rows);
+  if (!j->sums || !j->rows) return pllm_fail_nomem(err);
+  j->room = tiles;
   return PLLM_OK;
 }
 
-static size_t tiles_of(const PllmEvaluator *e) {
-  return (e->users + PLLM_JUDGE_TILE - 1) / PLLM_JUDGE_TILE;
+static size_t tiles_of(const Judging *j) {
+  return (j->users + PLLM_JUDGE_TILE - 1) / PLLM_JUDGE_TILE;
 }
 
 /* Fewer where a tile takes long, for the sake of interrupts and of many threads. */
@@ -243,32 +262,41 @@ static size_t tiles_at_once(const PllmEvaluator *e) {
 
 PllmStatus pllm_evaluator_start(PllmEvaluator *e, const double *truth, const double *estimate, size_t users,
                                 PllmJudgement *out, PllmError *err) {
+  Judging *j = &e->judging[(e->oldest + e->under_way) % UNDER_WAY];
   PllmStatus status;
-  e->truth = truth;
-  e->estimate = estimate;
-  e->users = users;
-  e->out = out;
-  status = reserve(e, tiles_of(e), err);
+  if (e->under_way >= (e->whole ? UNDER_WAY : 1))
+    return pllm_fail(err, PLLM_INTERNAL, "pllm_evaluator_start: %d blocks are not joined", e->under_way);
+  j->e = e;
+  j->truth = truth;
+  j->estimate = estimate;
+  j->users = users;
+  j->out = out;
+  status = reserve(e, j, tiles_of(j), err);
   if (status != PLLM_OK) return status;
   if (!e->whole) {
     pllm_judge_block_restart(&e->task, &e->block);
     pllm_judge_block_next(&e->task, &e->block, &e->judge);
   }
-  e->first = 1;
-  e->last = e->block.next == e->task.n_prompts;
-  return pllm_job_start(e->run, tiles_of(e), tiles_at_once(e), tiles_piece, e, &e->job, err);
+  j->first = 1;
+  j->last = e->block.next == e->task.n_prompts;
+  status = pllm_job_start(&e->run, tiles_of(j), tiles_at_once(e), tiles_piece, j, &j->job, err);
+  if (status == PLLM_OK) e->under_way++;
+  return status;
 }
 
 PllmStatus pllm_evaluator_join(PllmEvaluator *e, PllmError *err) {
-  PllmJob *job = e->job;
+  Judging *j = &e->judging[e->oldest];
+  PllmJob *job = j->job;
   PllmStatus status;
-  e->job = NULL;
+  j->job = NULL;
+  e->oldest = (e->oldest + 1) % UNDER_WAY;
+  e->under_way--;
   status = pllm_job_join(job, err);
-  while (status == PLLM_OK && !e->last) {
+  while (status == PLLM_OK && !j->last) {
     pllm_judge_block_next(&e->task, &e->block, &e->judge);
-    e->first = 0;
-    e->last = e->block.next == e->task.n_prompts;
-    status = pllm_parallel(e->run, tiles_of(e), tiles_at_once(e), tiles_piece, e, err);
+    j->first = 0;
+    j->last = e->block.next == e->task.n_prompts;
+    status = pllm_parallel(&e->run, tiles_of(j), tiles_at_once(e), tiles_piece, j, err);
   }
   return status;
 }

@@ -347,7 +347,8 @@ PllmStatus pllm_neighbors_start(const PllmNeighbors *set, size_t begin, size_t e
   s->found = found;
   s->kernel = best_kernel();
   if (run) s->run = *run;
-  s->inner = (PllmRun){.threads = pllm_run_threads(run), .poll = search_poll, .poll_arg = s};
+  s->inner = (PllmRun){
+      .threads = pllm_run_threads(run), .poll = search_poll, .poll_arg = s, .crew = run ? run->crew : NULL};
   atomic_init(&s->stop, 0);
   s->room = 2 * k + SPARE;
   s->packed_bytes = round_up(QUERY_BLOCK * 2 * set->pairs * sizeof(int16_t));

@@ -46,7 +46,7 @@ struct PllmNeighbors {
   double *origin;            /* [dim]: zero */
   int16_t *temporary;        /* [threads][PLLM_NEIGHBOR_LANES][lane] */
   size_t lane;               /* 2*pairs and a few more: rows of 2 KB would all fall on the same sets of a cache */
-  PllmRun run;               /* threads alone: blocks take milliseconds */
+  PllmRun run;               /* without a poll: blocks take milliseconds */
   PllmJob *job;              /* owned: packing a block, NULL: none */
   PllmNeighborBlock packing; /* a copy of that block, as the array may move */
   size_t packing_rows;       /* and its candidates */

@@ -190,6 +190,7 @@ PllmStatus pllm_neighbors_open(size_t dim, const PllmRun *run, PllmNeighbors **o
     set->block_rows /= 2;
   while ((size_t)1 << set->block_shift < set->block_rows) set->block_shift++;
   set->run.threads = pllm_run_threads(run);
+  set->run.crew = run ? run->crew : NULL;
   set->centre = pllm_alloc_zero(dim, sizeof *set->centre);
   set->origin = pllm_alloc_zero(dim, sizeof *set->origin);
   set->temporary = pllm_alloc((size_t)set->run.threads * LANES, set->lane * sizeof *set->temporary);

@@ -1,8 +1,9 @@
 /*
-** core_parallel.c: threads that live as long as one job.
+** core_parallel.c: jobs in pieces, and the helper threads that take them.
 **
-** A job's threads are started for it and joined before it returns: nothing survives a call, so a host may fork or
-** unload the library at any other time, and starting a thread (tens of microseconds) is nothing beside a bulk job.
+** Helpers belong to a crew.  A crew lives as long as one job, or as long as what runs several of them (a statement): with
+** it the last helper ends, so that a host may fork or unload the library at any other time.  Starting a thread takes tens
+** of microseconds: nothing beside a bulk job, but something between the blocks of one.
 */
 #include "core_int.h"
 
@@ -13,25 +14,36 @@
 
 #define NO_PIECE SIZE_MAX
 
-typedef struct Worker {
+typedef struct Helper {
   pthread_t thread;
-  PllmJob *job;
+  PllmCrew *crew;
   int number;
-} Worker;
+} Helper;
+
+/* Guarded by lock, but for what a job's `next` and `stop` are. */
+struct PllmCrew {
+  pthread_mutex_t lock;
+  pthread_cond_t work; /* there is a job, or it is time to go */
+  pthread_cond_t done; /* a helper has done a piece that somebody may wait for, or its last one of a job */
+  PllmJob *first;      /* jobs that may have pieces to hand out, the oldest first */
+  int quit;
+  pid_t process; /* a child of fork() has a copy of this, but no helpers */
+  int helpers;   /* started */
+  Helper helper[PLLM_MAX_THREADS];
+};
 
 struct PllmJob {
+  PllmCrew *crew;
+  PllmJob *after; /* in the crew's list */
+  PllmCrew *own;  /* owned: the crew, where it is this job's alone */
   atomic_size_t next; /* first item not handed out */
   atomic_int stop;    /* the poll asked to stop: hand out no more */
   size_t count, chunk;
   void (*body)(void *arg, size_t begin, size_t end, int worker);
   void *arg;
   const PllmRun *run;
-  int started;             /* helper threads */
-  int running;             /* of them not yet done; guarded by lock */
-  unsigned char *finished; /* owned, NULL where nobody waits for single pieces; guarded by lock */
-  pthread_mutex_t lock;
-  pthread_cond_t done; /* a helper, or a piece, is done */
-  Worker workers[PLLM_MAX_THREADS];
+  int running;             /* helpers at its pieces */
+  unsigned char *finished; /* owned, NULL where nobody waits for single pieces */
 };
 
 int pllm_cores(void) {
@@ -65,24 +77,103 @@ static int run_piece(PllmJob *job, int worker) {
   if (begin >= job->count) return 0;
   job->body(job->arg, begin, job->count - begin < job->chunk ? job->count : begin + job->chunk, worker);
   if (job->finished) {
-    pthread_mutex_lock(&job->lock);
+    pthread_mutex_lock(&job->crew->lock);
     job->finished[begin / job->chunk] = 1;
-    pthread_cond_signal(&job->done);
-    pthread_mutex_unlock(&job->lock);
+    pthread_cond_broadcast(&job->crew->done);
+    pthread_mutex_unlock(&job->crew->lock);
   }
   return 1;
 }
 
-static void *worker_main(void *arg) {
-  Worker *w = arg;
-  while (run_piece(w->job, w->number)) {
+/* ---- Crews ---- */
+
+/* No helper is to begin with a job any more.  Under the lock. */
+static void withdraw(PllmJob *job) {
+  PllmJob **at = &job->crew->first;
+  while (*at && *at != job) at = &(*at)->after;
+  if (*at) *at = job->after;
+}
+
+static void *helper_main(void *arg) {
+  const Helper *h = arg;
+  PllmCrew *crew = h->crew;
+  pthread_mutex_lock(&crew->lock);
+  while (!crew->quit) {
+    PllmJob *job = crew->first;
+    if (!job) {
+      pthread_cond_wait(&crew->work, &crew->lock);
+      continue;
+    }
+    job->running++;
+    pthread_mutex_unlock(&crew->lock);
+    while (run_piece(job, h->number)) {
+    }
+    pthread_mutex_lock(&crew->lock);
+    withdraw(job);
+    job->running--;
+    pthread_cond_broadcast(&crew->done);
   }
-  pthread_mutex_lock(&w->job->lock);
-  w->job->running--;
-  pthread_cond_signal(&w->job->done);
-  pthread_mutex_unlock(&w->job->lock);
+  pthread_mutex_unlock(&crew->lock);
   return NULL;
 }
+
+static PllmStatus crew_begin(PllmCrew *crew, PllmError *err) {
+  crew->first = NULL;
+  crew->quit = crew->helpers = 0;
+  crew->process = getpid();
+  if (pthread_mutex_init(&crew->lock, NULL)) return pllm_fail(err, PLLM_INTERNAL, "pllm_parallel: no mutex");
+  if (pthread_cond_init(&crew->work, NULL) == 0) {
+    if (pthread_cond_init(&crew->done, NULL) == 0) return PLLM_OK;
+    pthread_cond_destroy(&crew->work);
+  }
+  pthread_mutex_destroy(&crew->lock);
+  return pllm_fail(err, PLLM_INTERNAL, "pllm_parallel: no condition");
+}
+
+static int in_child(const PllmCrew *crew) {
+  return crew->process != getpid();
+}
+
+static void crew_end(PllmCrew *crew) {
+  if (in_child(crew)) return;
+  pthread_mutex_lock(&crew->lock);
+  crew->quit = 1;
+  pthread_cond_broadcast(&crew->work);
+  pthread_mutex_unlock(&crew->lock);
+  for (int i = 0; i < crew->helpers; i++) pthread_join(crew->helper[i].thread, NULL);
+  pthread_cond_destroy(&crew->done);
+  pthread_cond_destroy(&crew->work);
+  pthread_mutex_destroy(&crew->lock);
+}
+
+PllmStatus pllm_crew_new(PllmCrew **crew, PllmError *err) {
+  PllmCrew *fresh = pllm_alloc_zero(1, sizeof *fresh);
+  PllmStatus status = fresh ? crew_begin(fresh, err) : pllm_fail_nomem(err);
+  if (status != PLLM_OK) {
+    pllm_free(fresh);
+    fresh = NULL;
+  }
+  *crew = fresh;
+  return status;
+}
+
+void pllm_crew_free(PllmCrew *crew) {
+  if (crew) crew_end(crew);
+  pllm_free(crew);
+}
+
+/* Up to so many helpers, as far as threads can be started.  Under the lock. */
+static void recruit(PllmCrew *crew, int helpers) {
+  while (crew->helpers < helpers) {
+    Helper *h = &crew->helper[crew->helpers];
+    h->crew = crew;
+    h->number = crew->helpers + 1;
+    if (pthread_create(&h->thread, NULL, helper_main, h)) return;
+    crew->helpers++;
+  }
+}
+
+/* ---- Jobs ---- */
 
 static PllmStatus check_chunk(size_t count, size_t chunk, PllmError *err) {
   if (chunk == 0 || count > SIZE_MAX - (size_t)(PLLM_MAX_THREADS + 1) * chunk)
@@ -90,11 +181,12 @@ static PllmStatus check_chunk(size_t count, size_t chunk, PllmError *err) {
   return PLLM_OK;
 }
 
-/* Fill *job (but its `finished`) and start its helpers; a thread that cannot be started leaves its share to the others. */
-static PllmStatus start(PllmJob *job, const PllmRun *run, size_t count, size_t chunk,
-                        void (*body)(void *arg, size_t begin, size_t end, int worker), void *arg, PllmError *err) {
+/* Fill *job (but its crew and `finished`) and give it to the crew; without a helper the calling thread does it all. */
+static void start(PllmJob *job, const PllmRun *run, size_t count, size_t chunk,
+                  void (*body)(void *arg, size_t begin, size_t end, int worker), void *arg) {
   int threads = pllm_run_threads(run);
-  size_t pieces;
+  size_t pieces = count / chunk + (count % chunk != 0);
+  PllmJob **at = &job->crew->first;
   atomic_init(&job->next, 0);
   atomic_init(&job->stop, 0);
   job->count = count;
@@ -102,47 +194,26 @@ static PllmStatus start(PllmJob *job, const PllmRun *run, size_t count, size_t c
   job->body = body;
   job->arg = arg;
   job->run = run;
-  job->started = job->running = 0;
-  if (pthread_mutex_init(&job->lock, NULL)) return pllm_fail(err, PLLM_INTERNAL, "pllm_parallel: no mutex");
-  if (pthread_cond_init(&job->done, NULL)) {
-    pthread_mutex_destroy(&job->lock);
-    return pllm_fail(err, PLLM_INTERNAL, "pllm_parallel: no condition");
-  }
-  pieces = count / chunk + (count % chunk != 0);
+  job->running = 0;
+  job->after = NULL;
   if ((size_t)threads > pieces) threads = (int)pieces;
-  for (int i = 1; i < threads; i++) {
-    Worker *w = &job->workers[job->started];
-    w->job = job;
-    w->number = i;
-    pthread_mutex_lock(&job->lock);
-    job->running++;
-    pthread_mutex_unlock(&job->lock);
-    if (pthread_create(&w->thread, NULL, worker_main, w)) {
-      pthread_mutex_lock(&job->lock);
-      job->running--;
-      pthread_mutex_unlock(&job->lock);
-      break;
-    }
-    job->started++;
-  }
-  return PLLM_OK;
-}
-
-static void wait_for_helpers(PllmJob *job) {
-  for (int i = 0; i < job->started; i++) pthread_join(job->workers[i].thread, NULL);
-  pthread_cond_destroy(&job->done);
-  pthread_mutex_destroy(&job->lock);
+  if (threads < 2) return;
+  pthread_mutex_lock(&job->crew->lock);
+  while (*at) at = &(*at)->after;
+  *at = job;
+  recruit(job->crew, threads - 1);
+  pthread_cond_broadcast(&job->crew->work);
+  pthread_mutex_unlock(&job->crew->lock);
 }
 
 /* Whether helpers are still at that piece, or at any when it is NO_PIECE.  Under the lock. */
 static int at_work(const PllmJob *job, size_t piece) {
-  return job->running > 0 && (piece == NO_PIECE || !job->finished[piece]);
+  return job->running > 0 && (piece == NO_PIECE || !job->finished[piece]) && !in_child(job->crew);
 }
 
-/* Keep polling while helpers are at it: a body with long pieces may listen to what the poll says. */
+/* Keep polling while helpers are at it: a body with long pieces may listen to what the poll says.  Under the lock. */
 static PllmStatus poll_helpers(PllmJob *job, size_t piece, PllmError *err) {
   PllmStatus status = PLLM_OK;
-  pthread_mutex_lock(&job->lock);
   while (at_work(job, piece) && status == PLLM_OK) {
     struct timespec until;
     int working;
@@ -152,13 +223,24 @@ static PllmStatus poll_helpers(PllmJob *job, size_t piece, PllmError *err) {
       until.tv_nsec -= 1000000000;
       until.tv_sec++;
     }
-    pthread_cond_timedwait(&job->done, &job->lock, &until);
+    pthread_cond_timedwait(&job->crew->done, &job->crew->lock, &until);
     working = at_work(job, piece);
-    pthread_mutex_unlock(&job->lock);
+    pthread_mutex_unlock(&job->crew->lock);
     if (working) status = pllm_poll(job->run, err);
-    pthread_mutex_lock(&job->lock);
+    pthread_mutex_lock(&job->crew->lock);
   }
-  pthread_mutex_unlock(&job->lock);
+  return status;
+}
+
+/* Take the job back from its helpers, which end with the pieces they are at. */
+static PllmStatus take_back(PllmJob *job, PllmStatus status, PllmError *err) {
+  if (in_child(job->crew)) return status;
+  pthread_mutex_lock(&job->crew->lock);
+  withdraw(job);
+  if (status == PLLM_OK) status = poll_helpers(job, NO_PIECE, err);
+  if (status != PLLM_OK) atomic_store(&job->stop, 1);
+  while (at_work(job, NO_PIECE)) pthread_cond_wait(&job->crew->done, &job->crew->lock);
+  pthread_mutex_unlock(&job->crew->lock);
   return status;
 }
 
@@ -168,22 +250,28 @@ static PllmStatus finish(PllmJob *job, PllmError *err) {
     status = pllm_poll(job->run, err);
     if (status != PLLM_OK) atomic_store(&job->stop, 1);
   } while (status == PLLM_OK && run_piece(job, 0));
-  if (status == PLLM_OK) status = poll_helpers(job, NO_PIECE, err);
-  wait_for_helpers(job);
-  return status;
+  return take_back(job, status, err);
 }
 
 PllmStatus pllm_parallel(const PllmRun *run, size_t count, size_t chunk,
                          void (*body)(void *arg, size_t begin, size_t end, int worker), void *arg, PllmError *err) {
+  PllmCrew own;
   PllmJob job;
   PllmStatus status = check_chunk(count, chunk, err);
+  job.crew = run && run->crew ? run->crew : &own;
   job.finished = NULL;
-  if (status == PLLM_OK) status = start(&job, run, count, chunk, body, arg, err);
-  return status == PLLM_OK ? finish(&job, err) : status;
+  if (status == PLLM_OK && job.crew == &own) status = crew_begin(&own, err);
+  if (status != PLLM_OK) return status;
+  start(&job, run, count, chunk, body, arg);
+  status = finish(&job, err);
+  if (job.crew == &own) crew_end(&own);
+  return status;
 }
 
 static void job_free(PllmJob *job) {
-  if (job) pllm_free(job->finished);
+  if (!job) return;
+  pllm_crew_free(job->own);
+  pllm_free(job->finished);
   pllm_free(job);
 }
 
@@ -195,12 +283,16 @@ PllmStatus pllm_job_start(const PllmRun *run, size_t count, size_t chunk,
   if (status != PLLM_OK) return status;
   fresh = pllm_alloc_zero(1, sizeof *fresh);
   if (fresh) fresh->finished = pllm_alloc_zero(count / chunk + 1, 1);
-  status = fresh && fresh->finished ? start(fresh, run, count, chunk, body, arg, err) : pllm_fail_nomem(err);
-  if (status == PLLM_OK)
-    *job = fresh;
-  else
+  if (!fresh || !fresh->finished) status = pllm_fail_nomem(err);
+  if (status == PLLM_OK && !(run && run->crew)) status = pllm_crew_new(&fresh->own, err);
+  if (status != PLLM_OK) {
     job_free(fresh);
-  return status;
+    return status;
+  }
+  fresh->crew = fresh->own ? fresh->own : run->crew;
+  start(fresh, run, count, chunk, body, arg);
+  *job = fresh;
+  return PLLM_OK;
 }
 
 PllmStatus pllm_job_wait(PllmJob *job, size_t item, PllmError *err) {
@@ -210,11 +302,15 @@ PllmStatus pllm_job_wait(PllmJob *job, size_t item, PllmError *err) {
     int finished;
     if (atomic_load(&job->stop)) return pllm_fail(err, PLLM_INTERRUPTED, "interrupted");
     if (status == PLLM_OK) {
-      pthread_mutex_lock(&job->lock);
+      pthread_mutex_lock(&job->crew->lock);
       finished = job->finished[piece];
-      pthread_mutex_unlock(&job->lock);
+      pthread_mutex_unlock(&job->crew->lock);
       if (finished) return PLLM_OK;
-      if (!run_piece(job, 0)) status = poll_helpers(job, piece, err);
+      if (!run_piece(job, 0)) {
+        pthread_mutex_lock(&job->crew->lock);
+        status = poll_helpers(job, piece, err);
+        pthread_mutex_unlock(&job->crew->lock);
+      }
     }
     if (status != PLLM_OK) {
       atomic_store(&job->stop, 1);
@@ -232,6 +328,6 @@ PllmStatus pllm_job_join(PllmJob *job, PllmError *err) {
 void pllm_job_cancel(PllmJob *job) {
   if (!job) return;
   atomic_store(&job->stop, 1);
-  wait_for_helpers(job);
+  take_back(job, PLLM_INTERRUPTED, NULL);
   job_free(job);
 }

@@ -62,7 +62,7 @@ PllmStatus pllm_users_philox_batch(const PllmPopulation *population, int64_t use
 
 struct PllmUsersAhead {
   Draw draw;
-  PllmRun run;       /* threads alone: a block takes milliseconds */
+  PllmRun run;       /* without a poll: a block takes milliseconds */
   double *block[2];  /* owned [most][n_models]: the one given out, the one being drawn */
   size_t most, want; /* users of the largest block, and of the next one to be begun */
   PllmJob *job;      /* owned: drawing block[1], NULL: none */
@@ -85,6 +85,7 @@ PllmStatus pllm_users_ahead_open(const PllmPopulation *population, int64_t turn,
   PllmStatus status;
   if (!a) return pllm_fail_nomem(err);
   a->run.threads = pllm_run_threads(run);
+  a->run.crew = run ? run->crew : NULL;
   a->want = FIRST_USERS;
   status = draw_open(&a->draw, population, turn, &a->run, err);
   if (status == PLLM_OK) {

@@ -3,6 +3,8 @@
 */
 #include "ext_int.h"
 
+#include <string.h>
+
 PllmConn *pllm_ext_conn_new(sqlite3 *db) {
   PllmConn *conn = pllm_alloc_zero(1, sizeof *conn);
   if (conn) {
@@ -40,17 +42,24 @@ static int poll_connection(void *arg) {
 }
 
 PllmStatus pllm_ext_poll_open(PllmConn *conn, PllmExtPoll *poll, PllmError *err) {
+  PllmStatus status;
   int rc;
   poll->db = conn->db;
   poll->stmt = NULL;
+  memset(&poll->run, 0, sizeof poll->run);
   poll->run.threads = conn->threads;
   poll->run.poll = poll_connection;
   poll->run.poll_arg = poll;
   rc = sqlite3_prepare_v2(conn->db, "SELECT 1", -1, &poll->stmt, NULL);
-  return rc == SQLITE_OK ? PLLM_OK : pllm_ext_sqlite_fail(err, conn->db, rc);
+  if (rc != SQLITE_OK) return pllm_ext_sqlite_fail(err, conn->db, rc);
+  status = pllm_crew_new(&poll->run.crew, err);
+  if (status != PLLM_OK) pllm_ext_poll_close(poll);
+  return status;
 }
 
 void pllm_ext_poll_close(PllmExtPoll *poll) {
+  pllm_crew_free(poll->run.crew);
+  poll->run.crew = NULL;
   sqlite3_finalize(poll->stmt);
   poll->stmt = NULL;
 }

@@ -311,17 +311,19 @@ static void finish_block(State *s, Block *b) {
   b->running = 0;
 }
 
-/* To the next block, with the one after it on its way: that is read while helper threads judge the next one. */
+/* To the next block, with the one after it on its way: that is read while helper threads judge the next one, and they go
+** on to it by themselves if they can. */
 static PllmStatus next_block(State *s, PllmTvfCursor *cursor, PllmError *err) {
   Block *after = &s->block[s->current], *next = &s->block[!s->current];
-  int more = next->status == PLLM_OK && next->users.count == s->most;
+  int more = next->status == PLLM_OK && next->users.count == s->most, at_once = pllm_evaluator_is_whole(s->evaluator);
   if (more) read_block(s, after);
+  if (more && at_once) start_block(s, after);
   finish_block(s, next);
   if (next->status != PLLM_OK) {
     *err = next->err;
     return next->status;
   }
-  if (more) start_block(s, after);
+  if (more && !at_once) start_block(s, after);
   s->current = !s->current;
   s->at = 0;
   cursor->skipped = next->skipped;

@@ -387,9 +387,9 @@ static void neighborsEnd(PllmTvfCursor *cursor) {
   State *s = cursor->state;
   if (!s) return;
   sqlite3_finalize(s->stmt);
-  pllm_ext_poll_close(&s->poll);
   pllm_neighbors_stop(s->search);
   pllm_neighbors_free(s->set);
+  pllm_ext_poll_close(&s->poll);
   for (size_t i = 0; i < s->n_parts; i++) sqlite3_value_free(s->parts[i].value);
   pllm_free(s->parts);
   rows_free(&s->candidates);

@@ -76,6 +76,7 @@ typedef struct UsersCursor {
   double *weights;      /* owned [room][n_models] */
   unsigned char *known; /* owned [room]; ahead's users are all known */
   PllmUsersAhead *ahead; /* owned: of a scan that went beyond room, NULL: of none */
+  PllmCrew *crew;        /* owned: its helpers */
   unsigned char *bytes; /* owned [n_models * 8]: the current weights as a value */
   size_t room;
 } UsersCursor;
@@ -299,6 +300,7 @@ static void end_ahead(UsersCursor *cursor) {
 static int usersClose(sqlite3_vtab_cursor *base) {
   UsersCursor *cursor = (UsersCursor *)base;
   end_ahead(cursor);
+  pllm_crew_free(cursor->crew);
   pllm_free(cursor->weights);
   pllm_free(cursor->known);
   pllm_free(cursor->bytes);
@@ -330,7 +332,9 @@ static PllmStatus with_poll(UsersVtab *table, UsersCursor *cursor, size_t count,
 static PllmStatus fetch_ahead(UsersVtab *table, UsersCursor *cursor, PllmError *err) {
   PllmRun run = {.threads = table->conn->threads};
   PllmStatus status = PLLM_OK;
-  if (!cursor->ahead)
+  if (!cursor->crew) status = pllm_crew_new(&cursor->crew, err);
+  run.crew = cursor->crew;
+  if (status == PLLM_OK && !cursor->ahead)
     status = pllm_users_ahead_open(&table->decl.population, cursor->turn, &run, &cursor->ahead, err);
   if (status == PLLM_OK)
     status = pllm_users_ahead_next(cursor->ahead, cursor->id, cursor->last, &cursor->batch, &cursor->batch_count, err);

@@ -60,8 +60,9 @@ PllmStatus pllm_evaluate(const PllmEvaluation *task, const double *truth, const 
 /*
 ** The same for users that come block by block, in two halves: start lets helper threads begin, while the caller does
 ** something else; join helps and waits.  *task and all that it points to, and run, which may be NULL, stay valid until free;
-** truth, estimate and out until join.  One block at a time.  Free in the middle stops early (NULL is fine).  Memory of an
-** evaluator: the features, of about a million numbers a side at a time, and O(users of a block x n_models).
+** truth, estimate and out until join.  A second block may be started before the first is joined where the evaluator is
+** whole: helpers go on to it without a pause.  join ends the older.  Free in the middle stops early (NULL is fine).  Memory
+** of an evaluator: the features, of about a million numbers a side at a time, and O(users of a block x n_models).
 */
 typedef struct PllmEvaluator PllmEvaluator;
 PllmStatus pllm_evaluator_new(const PllmEvaluation *task, const PllmRun *run, PllmEvaluator **evaluator,

@@ -12,12 +12,16 @@ extern "C" {
 
 #define PLLM_MAX_THREADS 256
 
+/* Helper threads for one job after another; see pllm_crew_new. */
+typedef struct PllmCrew PllmCrew;
+
 /* How a job runs.  poll (may be NULL) is called on the calling thread only, between chunks; non-zero stops the
 ** job with PLLM_INTERRUPTED. */
 typedef struct PllmRun {
   int threads; /* 1..PLLM_MAX_THREADS; 0 means the number of online cores */
   int (*poll)(void *poll_arg);
   void *poll_arg;
+  PllmCrew *crew; /* whose helpers take the job's pieces; NULL: the job has helpers of its own */
 } PllmRun;
 
 /* Number of cores that are online, at least 1. */
@@ -33,11 +37,19 @@ PllmStatus pllm_poll(const PllmRun *run, PllmError *err);
 ** Call body(arg, begin, end, worker) for consecutive pieces [begin, end) of 0..count, each at most chunk long
 ** (chunk >= 1), on up to pllm_run_threads(run) threads.  Pieces go out in order but finish in any order: a body
 ** writes only to what belongs to its own piece or to its worker's scratch, and never allocates.  Choose chunk so that
-** a piece takes well under 50 ms: it is the interrupt's grain.  Threads live only as long as the call; when none can
-** be started the calling thread does all the work.  On interruption the pieces already handed out finish.
+** a piece takes well under 50 ms: it is the interrupt's grain.  Helper threads live only as long as the call, or the
+** crew; when none can be started the calling thread does all the work.  On interruption the pieces already handed out finish.
 */
 PllmStatus pllm_parallel(const PllmRun *run, size_t count, size_t chunk,
                          void (*body)(void *arg, size_t begin, size_t end, int worker), void *arg, PllmError *err);
+
+/*
+** A crew: threads - 1 helper threads, started by the first jobs and asleep between jobs, until the crew is freed, after its
+** jobs.  While one job runs others may be started, and helpers go on to them when it has no pieces left, in the order of
+** the starts; so a pipeline need not wait for its helpers between blocks.  All calls are one thread's.
+*/
+PllmStatus pllm_crew_new(PllmCrew **crew, PllmError *err);
+void pllm_crew_free(PllmCrew *crew); /* NULL is accepted */
 
 /*
 ** The same in two halves, for a pipeline: start hands the pieces to threads - 1 helper threads and returns, the

@@ -69,7 +69,7 @@ static void test_order_and_stop(void) {
   PllmError err;
   Fit first, other;
   int polls = 0, same = 1;
-  PllmRun run = {1, stop_now, &polls};
+  PllmRun run = {.threads = 1, .poll = stop_now, .poll_arg = &polls};
   PllmFeedback *f;
   uint64_t state = 9;
   for (size_t i = 0; i < ROWS * DIM; i++) {

@@ -90,6 +90,74 @@ static void test_job(void) {
   }
 }
 
+/* Items of a job, and who did them. */
+typedef struct Watched {
+  Sum sum;
+  atomic_int *people;    /* threads that did a piece of any job */
+  atomic_int busy[64];   /* by worker */
+  atomic_int collisions; /* two threads were one worker */
+} Watched;
+
+static _Thread_local int counted; /* in `people` */
+
+static void watch(void *arg, size_t begin, size_t end, int worker) {
+  Watched *w = arg;
+  if (atomic_fetch_add(&w->busy[worker], 1) != 0) atomic_fetch_add(&w->collisions, 1);
+  if (!counted) {
+    counted = 1;
+    atomic_fetch_add(w->people, 1);
+  }
+  add(&w->sum, begin, end, worker);
+  atomic_fetch_sub(&w->busy[worker], 1);
+}
+
+static int each_once(const Watched *w, size_t n, int threads) {
+  int good = atomic_load(&w->collisions) == 0 && atomic_load(&w->sum.largest) < threads;
+  for (size_t i = 0; i < n; i++) good &= atomic_load(&w->sum.seen[i]) == 1;
+  return good;
+}
+
+static void test_crew(void) {
+  enum { ROUNDS = 300 };
+  for (int threads = 1; threads <= 5; threads += 2) {
+    static Watched w[2];
+    atomic_int people;
+    PllmRun run = {.threads = threads};
+    PllmError err;
+    PllmJob *job[2];
+    int good = 1;
+    atomic_init(&people, 0);
+    counted = 0;
+    tap_check(pllm_crew_new(&run.crew, &err) == PLLM_OK, "a crew of %d", threads);
+    for (int round = 0; round < ROUNDS && good; round++) {
+      int first = round % 2; /* joined first: the older or the newer */
+      memset(w, 0, sizeof w);
+      for (int i = 0; i < 2; i++) {
+        w[i].people = &people;
+        good &= pllm_job_start(&run, 1000, (size_t)(1 + round % 200), watch, &w[i], &job[i], &err) == PLLM_OK;
+      }
+      if (round % 3 == 0) good &= pllm_job_wait(job[1], 500, &err) == PLLM_OK;
+      good &= pllm_job_join(job[first], &err) == PLLM_OK && each_once(&w[first], 1000, threads);
+      good &= pllm_job_join(job[!first], &err) == PLLM_OK && each_once(&w[!first], 1000, threads);
+    }
+    tap_check(good, "does every item of two jobs at a time once, each worker being one thread");
+    memset(w, 0, sizeof w);
+    w[0].people = w[1].people = &people;
+    good = pllm_job_start(&run, 1000, 1, watch, &w[0], &job[0], &err) == PLLM_OK &&
+           pllm_job_start(&run, 1000, 1, watch, &w[1], &job[1], &err) == PLLM_OK;
+    pllm_job_cancel(job[0]);
+    good &= pllm_job_join(job[1], &err) == PLLM_OK && each_once(&w[1], 1000, threads);
+    tap_check(good, "goes on to the next job when one is cancelled");
+    memset(w, 0, sizeof w);
+    w[0].people = &people;
+    good = pllm_parallel(&run, 1000, 7, watch, &w[0], &err) == PLLM_OK && each_once(&w[0], 1000, threads);
+    tap_check(good, "and serves a job in one piece");
+    tap_check(atomic_load(&people) <= threads, "all on at most %d threads", threads);
+    pllm_crew_free(run.crew);
+    pllm_crew_free(NULL);
+  }
+}
+
 static void test_parallel(void) {
   for (int threads = 1; threads <= 9; threads += 4) {
     static Sum s;
@@ -111,5 +179,6 @@ int main(void) {
   test_errors();
   test_parallel();
   test_job();
+  test_crew();
   return tap_done();
 }
