@@ -106,6 +106,7 @@ NOT_SHOWN = {
         "no philox user or turn",
         "no philox user",
         "pllm_users_ahead_next: no such user",
+        "pllm_evaluator_start: %d blocks are not joined",
     ],
 }
 
