@@ -391,7 +391,7 @@ PllmStatus pllm_adapt_batch(PllmAdapter *adapter, const PllmAdaptOptions *option
                             PllmError *err) {
   Batch b = {
       .adapter = adapter, .options = options, .feedback = feedback, .dim = dim, .weights = weights, .run = run};
-  PllmRun polled = {.threads = run ? run->threads : 0, .poll = batch_poll, .poll_arg = &b};
+  PllmRun polled = pllm_core_run(run, batch_poll, &b);
   const PllmFeedback *most = NULL, *gaussian = NULL;
   size_t count = 0;
   PllmStatus status = PLLM_OK;

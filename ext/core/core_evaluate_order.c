@@ -10,7 +10,8 @@
 ** within E = 32767 sum |W - w s| + sum |W| / 2 of the utility in these units.  Upper halves that differ by 2 + n come
 ** from sums that differ by more than (1 + n) 2^16; with n the whole part of 2 E / 2^16 and a little, that is more than
 ** 2 E.  The little, 655 units, is far more than what the canonical utilities, and taking off the middle, err:
-** (B+4) 2^-53 of the largest feature each, which is at most 2^10 S; that is less than 1 for B = 64.
+** (B+4) 2^-53 of the largest feature each, which is at most 2^10 S; that is less than 1 for B = 64.  Features below 1e30
+** and weights below 1e270 keep them finite: what overflows ties.
 */
 #include "core_evaluate.h"
 
@@ -60,7 +61,7 @@ static int order_user(const double *w, size_t dim, int16_t *pairs, int16_t *apar
     sum += x;
     if (x > most) most = x;
   }
-  if (!(sum > 1e-280 && sum < 1e280)) return 0; /* nor is a lane without a user */
+  if (!(sum > 1e-280 && sum < 1e270)) return 0; /* nor is a lane without a user */
   scale = MOST / most < MOST_SUM / sum ? MOST / most : MOST_SUM / sum;
   for (size_t b = 0; b < dim; b++) {
     double exact = w[b * TILE] * scale;

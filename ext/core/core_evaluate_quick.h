@@ -173,7 +173,7 @@ static NOT_INLINE int rank_rest(const Side *side, Shorts *q, Order *order) {
       if (!rank_lane(side, q, i)) return 0;
       rest--;
     }
-  *order = order_of(q, order->apart);
+  *order = order_of(q, (Shorts){0}); /* whether they are apart is settled */
   return 1;
 }
 

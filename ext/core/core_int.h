@@ -8,7 +8,7 @@
 
 #include <stdatomic.h>
 
-/* ---- core_parallel.c: the way out of a long piece ---------------------------------------------------------------- */
+/* ---- core_parallel.c: runs, and the way out of a long piece ----------------------------------------------------- */
 
 /*
 ** Bodies whose pieces take long ask pllm_stopped between parts of a few milliseconds, and give up when it says so.  What
@@ -19,6 +19,9 @@ typedef struct PllmStop {
   const PllmRun *run; /* polled; NULL on helper threads, for which the flag must do */
 } PllmStop;
 int pllm_stopped(const PllmStop *stop);
+
+/* The threads and the crew of a run, which may be NULL, with another poll, which may be too. */
+PllmRun pllm_core_run(const PllmRun *run, int (*poll)(void *poll_arg), void *poll_arg);
 
 /* ---- core_mem.c: big blocks ------------------------------------------------------------------------------------ */
 

@@ -90,9 +90,9 @@ static int profile_poll(void *arg) {
 
 static PllmStatus find_profiles(Profiling *p, PllmError *err) {
   const PllmCrowd *c = p->crowd;
-  int threads = pllm_run_threads(p->run);
   size_t most = 0, rows;
-  PllmRun run = {.threads = threads, .poll = profile_poll, .poll_arg = p};
+  PllmRun run = pllm_core_run(p->run, profile_poll, p);
+  int threads = run.threads;
   PllmStatus status = PLLM_OK;
   for (size_t u = 0; u < c->users; u++)
     if (c->first[u + 1] - c->first[u] > most) most = c->first[u + 1] - c->first[u];

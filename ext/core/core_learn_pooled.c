@@ -122,7 +122,7 @@ static int stray_poll(void *arg) {
 
 /* The users' log evidence for 4^(i - 3), added up. */
 static PllmStatus weigh(Stray *s, size_t users, int i, double *sum, PllmError *err) {
-  PllmRun run = {.threads = pllm_run_threads(s->run), .poll = stray_poll, .poll_arg = s};
+  PllmRun run = pllm_core_run(s->run, stray_poll, s);
   PllmStatus status;
   s->lambda = 1.0 / 64;
   for (int k = 0; k < i; k++) s->lambda *= 4;

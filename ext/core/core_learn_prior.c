@@ -172,7 +172,7 @@ static int round_poll(void *arg) {
 }
 
 static PllmStatus sample(Round *r, uint32_t seed, PllmError *err) {
-  PllmRun run = {.threads = pllm_run_threads(r->run), .poll = round_poll, .poll_arg = r};
+  PllmRun run = pllm_core_run(r->run, round_poll, r);
   PllmParticles *particles;
   PllmStatus status;
   for (int g = 0; g < PLLM_GROUPS; g++) {

@@ -21,6 +21,7 @@ enum {
   QUERY_BLOCK = 64, /* queries a worker takes at a time */
   GROUP = PLLM_NEIGHBOR_GROUP,
   CANDIDATE_BLOCK = GROUP * LANES, /* candidates whose dots a worker holds; between blocks it may be interrupted */
+  LINE = 64 / sizeof(int16_t),     /* numbers that a cache fetches at once */
   SPARE = 512                      /* room behind 2k in a query's list before it is cut back to k */
 };
 
@@ -227,8 +228,8 @@ static void pack_queries(const Search *search, Scratch *s, size_t begin, size_t 
 /* Dots of the packed queries with `panels` panels of candidates.  While one slice is multiplied, the next is fetched: each
 ** panel of queries asks for its share, and the memory's waiting time is nobody's. */
 static void multiply(const Search *search, Scratch *s, size_t queries, const int16_t *packed, size_t panels) {
-  const size_t pairs = search->set->pairs, depth = PLLM_NEIGHBOR_DEPTH,
-               share = depth * 2 * LANES * QUERIES / ((queries + QUERIES - 1) / QUERIES * QUERIES);
+  const size_t pairs = search->set->pairs, depth = PLLM_NEIGHBOR_DEPTH, turns = (queries + QUERIES - 1) / QUERIES,
+               share = (depth * 2 * LANES / LINE + turns - 1) / turns * LINE;
   memset(s->dots, 0, search->dots_bytes);
   for (size_t d = 0; d < pairs; d += depth)
     for (size_t p = 0; p < panels; p++) {
@@ -347,8 +348,7 @@ PllmStatus pllm_neighbors_start(const PllmNeighbors *set, size_t begin, size_t e
   s->found = found;
   s->kernel = best_kernel();
   if (run) s->run = *run;
-  s->inner = (PllmRun){
-      .threads = pllm_run_threads(run), .poll = search_poll, .poll_arg = s, .crew = run ? run->crew : NULL};
+  s->inner = pllm_core_run(run, search_poll, s);
   atomic_init(&s->stop, 0);
   s->room = 2 * k + SPARE;
   s->packed_bytes = round_up(QUERY_BLOCK * 2 * set->pairs * sizeof(int16_t));

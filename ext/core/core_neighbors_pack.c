@@ -24,6 +24,7 @@ enum {
   GROUP = LANES * PLLM_NEIGHBOR_GROUP,
   SAMPLE = 256,               /* candidates whose mean is the centre */
   BLOCK_NUMBERS = 512 * 1024, /* of a block's rows, or of one group where that is more */
+  AHEAD_NUMBERS = 64 * 1024,  /* of rows whose memory is asked for at a time */
   MOST_ROWS = 16 * GROUP
 };
 
@@ -144,8 +145,10 @@ static void pack_panel(const PllmNeighbors *set, size_t at, int16_t *temporary) 
   double residual[LANES], f = 0, radius = measure(set, rows, n, block->length + at);
   PllmNeighborGroup *group = block->group + at / GROUP;
   size_t p = at % GROUP / LANES;
+  int16_t *panel = block->packed + at * 2 * set->pairs;
+  pllm_core_populate(panel, LANES * 2 * set->pairs * sizeof *panel);
   pllm_core_neighbors_pack(set, rows, block->length + at, n, LANES, set->centre, radius > 0 ? scale / radius : 0,
-                           temporary, block->packed + at * 2 * set->pairs, residual);
+                           temporary, panel, residual);
   for (size_t i = 0; i < n; i++) f = residual[i] > f ? residual[i] : f;
   group->unit[p] = radius / (scale * scale);
   group->per_unit[p] = radius > 0 ? scale * scale / radius : 0;
@@ -189,8 +192,7 @@ PllmStatus pllm_neighbors_open(size_t dim, const PllmRun *run, PllmNeighbors **o
   for (set->block_rows = MOST_ROWS; set->block_rows > GROUP && set->block_rows * dim > BLOCK_NUMBERS;)
     set->block_rows /= 2;
   while ((size_t)1 << set->block_shift < set->block_rows) set->block_shift++;
-  set->run.threads = pllm_run_threads(run);
-  set->run.crew = run ? run->crew : NULL;
+  set->run = pllm_core_run(run, NULL, NULL);
   set->centre = pllm_alloc_zero(dim, sizeof *set->centre);
   set->origin = pllm_alloc_zero(dim, sizeof *set->origin);
   set->temporary = pllm_alloc((size_t)set->run.threads * LANES, set->lane * sizeof *set->temporary);
@@ -218,11 +220,7 @@ static PllmStatus new_block(PllmNeighbors *set, const float *rows, PllmError *er
   b->length = pllm_alloc(set->block_rows, sizeof *b->length);
   b->packed = pllm_alloc_aligned(set->block_rows, 2 * set->pairs * sizeof *b->packed);
   b->group = pllm_alloc_zero(set->block_rows / GROUP, sizeof *b->group);
-  if (!b->rows || !b->length || !b->packed || !b->group) return pllm_fail_nomem(err);
-  if (set->n_blocks == 1) return PLLM_OK; /* it may stay nearly empty */
-  if (b->own) pllm_core_populate(b->own, set->block_rows * set->dim * sizeof *b->own);
-  pllm_core_populate(b->packed, set->block_rows * 2 * set->pairs * sizeof *b->packed);
-  return PLLM_OK;
+  return b->rows && b->length && b->packed && b->group ? PLLM_OK : pllm_fail_nomem(err);
 }
 
 static PllmStatus finish_packing(PllmNeighbors *set, PllmError *err) {
@@ -241,8 +239,12 @@ static PllmStatus start_packing(PllmNeighbors *set, size_t block, size_t rows, P
 }
 
 float *pllm_neighbors_place(PllmNeighbors *set, PllmError *err) {
+  size_t at = set->count % set->block_rows, left = set->block_rows - at, soon = AHEAD_NUMBERS / set->dim + 1;
+  float *place;
   if (set->count == set->n_blocks * set->block_rows && new_block(set, NULL, err) != PLLM_OK) return NULL;
-  return set->blocks[set->n_blocks - 1].own + set->count % set->block_rows * set->dim;
+  place = set->blocks[set->n_blocks - 1].own + at * set->dim;
+  if (at % soon == 0) pllm_core_populate(place, (soon < left ? soon : left) * set->dim * sizeof *place);
+  return place;
 }
 
 PllmStatus pllm_neighbors_add(PllmNeighbors *set, PllmError *err) {

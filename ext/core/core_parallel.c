@@ -34,14 +34,15 @@ struct PllmCrew {
 
 struct PllmJob {
   PllmCrew *crew;
-  PllmJob *after; /* in the crew's list */
-  PllmCrew *own;  /* owned: the crew, where it is this job's alone */
+  PllmJob *after;     /* in the crew's list */
+  PllmCrew *own;      /* owned: the crew, where it is this job's alone */
   atomic_size_t next; /* first item not handed out */
   atomic_int stop;    /* the poll asked to stop: hand out no more */
   size_t count, chunk;
   void (*body)(void *arg, size_t begin, size_t end, int worker);
   void *arg;
   const PllmRun *run;
+  int threads;             /* worker numbers are below that */
   int running;             /* helpers at its pieces */
   unsigned char *finished; /* owned, NULL where nobody waits for single pieces */
 };
@@ -55,6 +56,11 @@ int pllm_cores(void) {
 int pllm_run_threads(const PllmRun *run) {
   if (!run || run->threads <= 0) return pllm_cores();
   return run->threads > PLLM_MAX_THREADS ? PLLM_MAX_THREADS : run->threads;
+}
+
+PllmRun pllm_core_run(const PllmRun *run, int (*poll)(void *poll_arg), void *poll_arg) {
+  return (PllmRun){
+      .threads = pllm_run_threads(run), .poll = poll, .poll_arg = poll_arg, .crew = run ? run->crew : NULL};
 }
 
 PllmStatus pllm_poll(const PllmRun *run, PllmError *err) {
@@ -94,12 +100,19 @@ static void withdraw(PllmJob *job) {
   if (*at) *at = job->after;
 }
 
+/* The oldest job that has a place for helper `number`.  Under the lock. */
+static PllmJob *job_for(const PllmCrew *crew, int number) {
+  PllmJob *job = crew->first;
+  while (job && job->threads <= number) job = job->after;
+  return job;
+}
+
 static void *helper_main(void *arg) {
   const Helper *h = arg;
   PllmCrew *crew = h->crew;
   pthread_mutex_lock(&crew->lock);
   while (!crew->quit) {
-    PllmJob *job = crew->first;
+    PllmJob *job = job_for(crew, h->number);
     if (!job) {
       pthread_cond_wait(&crew->work, &crew->lock);
       continue;
@@ -132,6 +145,12 @@ static PllmStatus crew_begin(PllmCrew *crew, PllmError *err) {
 
 static int in_child(const PllmCrew *crew) {
   return crew->process != getpid();
+}
+
+/* Helpers' pieces are lost to a child, and what they had locked stays locked there. */
+static PllmStatus refuse_in_child(const PllmCrew *crew, PllmError *err) {
+  if (!in_child(crew)) return PLLM_OK;
+  return pllm_fail(err, PLLM_INTERNAL, "begun before fork(); a child process needs a connection of its own");
 }
 
 static void crew_end(PllmCrew *crew) {
@@ -184,7 +203,6 @@ static PllmStatus check_chunk(size_t count, size_t chunk, PllmError *err) {
 /* Fill *job (but its crew and `finished`) and give it to the crew; without a helper the calling thread does it all. */
 static void start(PllmJob *job, const PllmRun *run, size_t count, size_t chunk,
                   void (*body)(void *arg, size_t begin, size_t end, int worker), void *arg) {
-  int threads = pllm_run_threads(run);
   size_t pieces = count / chunk + (count % chunk != 0);
   PllmJob **at = &job->crew->first;
   atomic_init(&job->next, 0);
@@ -196,12 +214,13 @@ static void start(PllmJob *job, const PllmRun *run, size_t count, size_t chunk,
   job->run = run;
   job->running = 0;
   job->after = NULL;
-  if ((size_t)threads > pieces) threads = (int)pieces;
-  if (threads < 2) return;
+  job->threads = pllm_run_threads(run);
+  if ((size_t)job->threads > pieces) job->threads = (int)pieces;
+  if (job->threads < 2) return;
   pthread_mutex_lock(&job->crew->lock);
   while (*at) at = &(*at)->after;
   *at = job;
-  recruit(job->crew, threads - 1);
+  recruit(job->crew, job->threads - 1);
   pthread_cond_broadcast(&job->crew->work);
   pthread_mutex_unlock(&job->crew->lock);
 }
@@ -245,7 +264,8 @@ static PllmStatus take_back(PllmJob *job, PllmStatus status, PllmError *err) {
 }
 
 static PllmStatus finish(PllmJob *job, PllmError *err) {
-  PllmStatus status;
+  PllmStatus status = refuse_in_child(job->crew, err);
+  if (status != PLLM_OK) return status;
   do {
     status = pllm_poll(job->run, err);
     if (status != PLLM_OK) atomic_store(&job->stop, 1);
@@ -260,7 +280,7 @@ PllmStatus pllm_parallel(const PllmRun *run, size_t count, size_t chunk,
   PllmStatus status = check_chunk(count, chunk, err);
   job.crew = run && run->crew ? run->crew : &own;
   job.finished = NULL;
-  if (status == PLLM_OK && job.crew == &own) status = crew_begin(&own, err);
+  if (status == PLLM_OK) status = job.crew == &own ? crew_begin(&own, err) : refuse_in_child(job.crew, err);
   if (status != PLLM_OK) return status;
   start(&job, run, count, chunk, body, arg);
   status = finish(&job, err);
@@ -284,7 +304,8 @@ PllmStatus pllm_job_start(const PllmRun *run, size_t count, size_t chunk,
   fresh = pllm_alloc_zero(1, sizeof *fresh);
   if (fresh) fresh->finished = pllm_alloc_zero(count / chunk + 1, 1);
   if (!fresh || !fresh->finished) status = pllm_fail_nomem(err);
-  if (status == PLLM_OK && !(run && run->crew)) status = pllm_crew_new(&fresh->own, err);
+  if (status == PLLM_OK)
+    status = run && run->crew ? refuse_in_child(run->crew, err) : pllm_crew_new(&fresh->own, err);
   if (status != PLLM_OK) {
     job_free(fresh);
     return status;
@@ -298,8 +319,9 @@ PllmStatus pllm_job_start(const PllmRun *run, size_t count, size_t chunk,
 PllmStatus pllm_job_wait(PllmJob *job, size_t item, PllmError *err) {
   size_t piece = item / job->chunk;
   for (;;) {
-    PllmStatus status = pllm_poll(job->run, err);
+    PllmStatus status = refuse_in_child(job->crew, err);
     int finished;
+    if (status == PLLM_OK) status = pllm_poll(job->run, err);
     if (atomic_load(&job->stop)) return pllm_fail(err, PLLM_INTERRUPTED, "interrupted");
     if (status == PLLM_OK) {
       pthread_mutex_lock(&job->crew->lock);

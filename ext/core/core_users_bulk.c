@@ -84,8 +84,7 @@ PllmStatus pllm_users_ahead_open(const PllmPopulation *population, int64_t turn,
   PllmUsersAhead *a = pllm_alloc_zero(1, sizeof *a);
   PllmStatus status;
   if (!a) return pllm_fail_nomem(err);
-  a->run.threads = pllm_run_threads(run);
-  a->run.crew = run ? run->crew : NULL;
+  a->run = pllm_core_run(run, NULL, NULL);
   a->want = FIRST_USERS;
   status = draw_open(&a->draw, population, turn, &a->run, err);
   if (status == PLLM_OK) {

@@ -51,9 +51,6 @@ static inline unsigned pllm_vec_not_ge(PllmVec a, PllmVec b) {
 static inline void pllm_vec_store_bits(uint32_t *p, PllmVec x) {
   _mm512_store_si512(p, _mm512_castps_si512(x));
 }
-static inline void pllm_vec_store(float *p, PllmVec x) {
-  _mm512_store_ps(p, x);
-}
 
 /* Votes for up to eight responses, counted in the bytes of 64-bit lanes: at most 255 additions between flushes. */
 typedef struct PllmTally {
@@ -101,9 +98,6 @@ static inline unsigned pllm_vec_not_ge(PllmVec a, PllmVec b) {
 }
 static inline void pllm_vec_store_bits(uint32_t *p, PllmVec x) {
   _mm256_store_si256((__m256i *)(void *)p, _mm256_castps_si256(x));
-}
-static inline void pllm_vec_store(float *p, PllmVec x) {
-  _mm256_store_ps(p, x);
 }
 
 /* Votes for up to eight responses, counted in the bytes of 64-bit lanes: at most 255 additions between flushes. */
@@ -153,9 +147,6 @@ static inline unsigned pllm_vec_not_ge(PllmVec a, PllmVec b) {
 static inline void pllm_vec_store_bits(uint32_t *p, PllmVec x) {
   _mm_store_si128((__m128i *)(void *)p, _mm_castps_si128(x));
 }
-static inline void pllm_vec_store(float *p, PllmVec x) {
-  _mm_store_ps(p, x);
-}
 
 #elif defined(__ARM_NEON) && defined(__aarch64__)
 
@@ -193,9 +184,6 @@ static inline unsigned pllm_vec_not_ge(PllmVec a, PllmVec b) {
 }
 static inline void pllm_vec_store_bits(uint32_t *p, PllmVec x) {
   vst1q_u32(p, vreinterpretq_u32_f32(x));
-}
-static inline void pllm_vec_store(float *p, PllmVec x) {
-  vst1q_f32(p, x);
 }
 
 #else
@@ -235,9 +223,6 @@ static inline unsigned pllm_vec_not_ge(PllmVec a, PllmVec b) {
 }
 static inline void pllm_vec_store_bits(uint32_t *p, PllmVec x) {
   memcpy(p, &x, sizeof x);
-}
-static inline void pllm_vec_store(float *p, PllmVec x) {
-  *p = x;
 }
 
 #endif

@@ -47,7 +47,7 @@ PllmStatus pllm_ext_poll_open(PllmConn *conn, PllmExtPoll *poll, PllmError *err)
   poll->db = conn->db;
   poll->stmt = NULL;
   memset(&poll->run, 0, sizeof poll->run);
-  poll->run.threads = conn->threads;
+  poll->run.threads = conn->threads > 0 ? conn->threads : pllm_cores(); /* once: cores may come and go */
   poll->run.poll = poll_connection;
   poll->run.poll_arg = poll;
   rc = sqlite3_prepare_v2(conn->db, "SELECT 1", -1, &poll->stmt, NULL);

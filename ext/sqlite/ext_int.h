@@ -34,7 +34,7 @@ PllmAdapter *pllm_ext_adapter(PllmConn *conn, PllmError *err); /* NULL with *err
 void pllm_ext_conn_unref(void *conn); /* a destructor for create_function_v2 and create_module_v2 */
 
 /*
-** How bulk jobs run: on the connection's threads, as one crew for all jobs of a statement, with interrupt polling.  SQLite
+** How bulk jobs run: on the connection's threads, as one crew for all jobs of a call, with interrupt polling.  SQLite
 ** 3.40 has no sqlite3_is_interrupted, but stepping any statement on the interrupted connection fails with SQLITE_INTERRUPT,
 ** so a prepared SELECT 1 is stepped (61 ns).  Open before the jobs, close after them: a statement that outlived them would
 ** block sqlite3_close.

@@ -46,7 +46,8 @@ PllmStatus pllm_parallel(const PllmRun *run, size_t count, size_t chunk,
 /*
 ** A crew: threads - 1 helper threads, started by the first jobs and asleep between jobs, until the crew is freed, after its
 ** jobs.  While one job runs others may be started, and helpers go on to them when it has no pieces left, in the order of
-** the starts; so a pipeline need not wait for its helpers between blocks.  All calls are one thread's.
+** the starts; so a pipeline need not wait for its helpers between blocks.  Jobs may use more or fewer threads, and end
+** before the crew does.  All calls are one thread's; in a child of fork() jobs fail with PLLM_INTERNAL, and can be freed.
 */
 PllmStatus pllm_crew_new(PllmCrew **crew, PllmError *err);
 void pllm_crew_free(PllmCrew *crew); /* NULL is accepted */

@@ -107,6 +107,7 @@ NOT_SHOWN = {
         "no philox user",
         "pllm_users_ahead_next: no such user",
         "pllm_evaluator_start: %d blocks are not joined",
+        "begun before fork(); a child process needs a connection of its own",
     ],
 }
 

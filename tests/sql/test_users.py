@@ -331,6 +331,12 @@ for sql in ("UPDATE many SET a = 0 WHERE user_id > 7", "DELETE FROM many"):
     fails(db, sql, REFUSED.replace("users:", "many:").replace("FROM users", "FROM many"), f"U5 {sql.split()[0]}, at once")
 db.set_progress_handler(None, 0)
 db.execute("DROP TABLE many")
+db.execute("CREATE VIRTUAL TABLE many USING persona_users(count=100000, generator=philox, models=[a, b, c, d, e, f, g, h])")
+most = one("SELECT max(a) FROM many")
+eq(db.execute("SELECT t.column1, max(a) FROM (VALUES (8), (2), (5)) t CROSS JOIN many WHERE persona_config('threads', t.column1) = t.column1 GROUP BY 1").fetchall(),
+   [(2, most), (5, most), (8, most)], "scans of one cursor on other numbers of threads")
+db.execute("DROP TABLE many")
+one("SELECT persona_config('threads', 0)")
 with db:
     db.execute("BEGIN")
     db.execute("CREATE VIRTUAL TABLE fresh USING persona_users(count=10, models=[a])")

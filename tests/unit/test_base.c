@@ -2,6 +2,8 @@
 #include "tap.h"
 
 #include <stdatomic.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 static void test_memory(void) {
   char *p;
@@ -132,14 +134,16 @@ static void test_crew(void) {
     for (int round = 0; round < ROUNDS && good; round++) {
       int first = round % 2; /* joined first: the older or the newer */
       memset(w, 0, sizeof w);
+      run.threads = 1 + round % threads;
       for (int i = 0; i < 2; i++) {
         w[i].people = &people;
         good &= pllm_job_start(&run, 1000, (size_t)(1 + round % 200), watch, &w[i], &job[i], &err) == PLLM_OK;
       }
       if (round % 3 == 0) good &= pllm_job_wait(job[1], 500, &err) == PLLM_OK;
-      good &= pllm_job_join(job[first], &err) == PLLM_OK && each_once(&w[first], 1000, threads);
-      good &= pllm_job_join(job[!first], &err) == PLLM_OK && each_once(&w[!first], 1000, threads);
+      good &= pllm_job_join(job[first], &err) == PLLM_OK && each_once(&w[first], 1000, run.threads);
+      good &= pllm_job_join(job[!first], &err) == PLLM_OK && each_once(&w[!first], 1000, run.threads);
     }
+    run.threads = threads;
     tap_check(good, "does every item of two jobs at a time once, each worker being one thread");
     memset(w, 0, sizeof w);
     w[0].people = w[1].people = &people;
@@ -156,6 +160,56 @@ static void test_crew(void) {
     pllm_crew_free(run.crew);
     pllm_crew_free(NULL);
   }
+}
+
+/* A helper holds its piece until it is let go. */
+typedef struct Held {
+  atomic_int taken, go;
+} Held;
+
+static void hold(void *arg, size_t begin, size_t end, int worker) {
+  Held *h = arg;
+  (void)begin, (void)end;
+  if (worker == 0) return;
+  atomic_store(&h->taken, 1);
+  while (!atomic_load(&h->go)) usleep(1000);
+}
+
+/* In a child of fork() there are no helpers: what was begun before cannot be ended, but it can be given up. */
+static int child_gives_up(PllmJob *job, PllmJob *second, const PllmRun *run) {
+  PllmError err;
+  PllmJob *more;
+  int good = pllm_job_wait(job, 0, &err) == PLLM_INTERNAL && pllm_job_join(job, &err) == PLLM_INTERNAL;
+  good &= pllm_job_start(run, 2, 1, hold, NULL, &more, &err) == PLLM_INTERNAL;
+  good &= pllm_parallel(run, 2, 1, hold, NULL, &err) == PLLM_INTERNAL;
+  pllm_job_cancel(second);
+  pllm_crew_free(run->crew);
+  return good;
+}
+
+static void test_fork(void) {
+  PllmRun run = {.threads = 2};
+  PllmError err;
+  PllmJob *job[2];
+  Held held;
+  pid_t child;
+  int status = 1;
+  atomic_init(&held.taken, 0);
+  atomic_init(&held.go, 0);
+  if (pllm_crew_new(&run.crew, &err) != PLLM_OK) return;
+  for (int i = 0; i < 2; i++)
+    if (pllm_job_start(&run, 2, 1, hold, &held, &job[i], &err) != PLLM_OK) return;
+  while (!atomic_load(&held.taken)) usleep(1000);
+  child = fork();
+  if (child == 0) {
+    alarm(60);
+    _exit(child_gives_up(job[0], job[1], &run) ? 0 : 3);
+  }
+  waitpid(child, &status, 0);
+  tap_check(WIFEXITED(status) && WEXITSTATUS(status) == 0, "a child of fork() can give up jobs, and cannot end them");
+  atomic_store(&held.go, 1);
+  tap_check(pllm_job_join(job[0], &err) == PLLM_OK && pllm_job_join(job[1], &err) == PLLM_OK, "its parent ends them");
+  pllm_crew_free(run.crew);
 }
 
 static void test_parallel(void) {
@@ -180,5 +234,6 @@ int main(void) {
   test_parallel();
   test_job();
   test_crew();
+  test_fork();
   return tap_done();
 }

@@ -5,7 +5,6 @@
 
 #include <stdlib.h>
 
-
 /* Few values: exact ties. */
 static double coarse(void) {
   return (double)(int)(tap_uniform() * 3) / 7 - 0.1;
@@ -17,8 +16,9 @@ typedef struct Case {
   size_t responses; /* per prompt; 0: 1..20, ragged */
   size_t dim;       /* of the estimate's own features, 0: the rewards */
   int f32, holes, ties;
-  double scale; /* of rewards and weights; 0: 1.  Below 0: near-ties, responses apart by a factor of 1 +- that and less */
-  double offset; /* added to all rewards */
+  double scale;   /* of rewards and weights; 0: 1.  Below 0: responses apart by a factor of 1 +- that and less */
+  double offset;  /* added to all rewards */
+  double weights; /* all weights are multiplied by; 0: 1 */
 } Case;
 
 static double feature(const PllmEvaluation *task, size_t row, size_t b) {
@@ -152,6 +152,8 @@ static void check(const Case *c) {
     for (size_t i = 0; i < c->users * c->models; i++) truth[i] *= c->scale;
   }
   for (size_t i = 0; i < n * c->models; i++) rewards[i] += c->offset;
+  for (size_t i = 0; c->weights > 0 && i < c->users * c->models; i++) truth[i] *= c->weights;
+  for (size_t i = 0; c->weights > 0 && i < c->users * dim; i++) estimate[i] *= c->weights;
   for (size_t r = 1; c->scale < 0 && r < n; r++) { /* from far above the margin of estimates to the last bit */
     double apart = c->scale * pow(2, -tap_uniform() * 40);
     for (size_t b = 0; b < c->models; b++)
@@ -225,32 +227,33 @@ static int stop_at_third(void *arg) {
 
 int main(void) {
   static const Case cases[] = {
-      {"eight responses, ten models", 10, 60, 37, 8, 0, 0, 0, 0, 0, 0},
-      {"exact ties", 10, 60, 37, 8, 0, 0, 0, 1, 0, 0},
-      {"ragged prompts", 7, 50, 9, 0, 0, 0, 0, 0, 0, 0},
-      {"ragged ties", 3, 50, 16, 0, 0, 0, 0, 1, 0, 0},
-      {"one response", 3, 20, 5, 1, 0, 0, 0, 0, 0, 0},
-      {"one model, one user", 1, 20, 1, 8, 0, 0, 0, 0, 0, 0},
-      {"own f64 features", 4, 40, 17, 8, 23, 0, 0, 0, 0, 0},
-      {"own f32 features, ties", 4, 40, 17, 0, 5, 1, 0, 1, 0, 0},
-      {"features with holes", 4, 60, 20, 0, 6, 0, 1, 1, 0, 0},
-      {"rewards with holes", 4, 60, 20, 8, 0, 0, 1, 0, 0, 0},
-      {"more prompts than a piece", 256, 90, 11, 8, 0, 0, 0, 0, 0, 0},
-      {"more prompts than a block", 256, 600, 11, 8, 0, 0, 0, 0, 0, 0},
-      {"long features", 3, 12, 10, 8, 4000, 1, 0, 0, 0, 0},
-      {"many users", 10, 200, 333, 8, 0, 0, 0, 0, 0, 0},
-      {"many users, own features", 10, 200, 333, 8, 64, 0, 0, 0, 0, 0},
-      {"many users, some without all responses", 5, 200, 64, 8, 4, 1, 1, 0, 0, 0},
-      {"near-ties", 10, 200, 128, 8, 0, 0, 0, 0, -1e-4, 0},
-      {"near-ties of 16 bits", 10, 200, 128, 8, 0, 0, 0, 0, -1e-1, 0},
-      {"far from zero", 10, 200, 64, 8, 0, 0, 0, 0, 0, 500},
-      {"too far from zero for 16 bits", 10, 50, 32, 8, 0, 0, 0, 0, 0, 1e13},
-      {"more prompts than 16 bits count", 1, 2000, 32, 8, 0, 0, 0, 0, 0, 0},
-      {"near-ties, own features", 3, 200, 128, 8, 7, 0, 0, 0, -1e-5, 0},
-      {"huge", 4, 50, 32, 8, 0, 0, 0, 0, 1e25, 0},
-      {"too huge for f32", 4, 50, 32, 8, 0, 0, 0, 0, 1e100, 0},
-      {"tiny", 4, 50, 32, 8, 0, 0, 0, 0, 1e-15, 0},
-      {"too tiny for f32", 4, 50, 32, 8, 0, 0, 0, 0, 1e-100, 0},
+      {"eight responses, ten models", 10, 60, 37, 8, 0, 0, 0, 0, 0, 0, 0},
+      {"exact ties", 10, 60, 37, 8, 0, 0, 0, 1, 0, 0, 0},
+      {"ragged prompts", 7, 50, 9, 0, 0, 0, 0, 0, 0, 0, 0},
+      {"ragged ties", 3, 50, 16, 0, 0, 0, 0, 1, 0, 0, 0},
+      {"one response", 3, 20, 5, 1, 0, 0, 0, 0, 0, 0, 0},
+      {"one model, one user", 1, 20, 1, 8, 0, 0, 0, 0, 0, 0, 0},
+      {"own f64 features", 4, 40, 17, 8, 23, 0, 0, 0, 0, 0, 0},
+      {"own f32 features, ties", 4, 40, 17, 0, 5, 1, 0, 1, 0, 0, 0},
+      {"features with holes", 4, 60, 20, 0, 6, 0, 1, 1, 0, 0, 0},
+      {"rewards with holes", 4, 60, 20, 8, 0, 0, 1, 0, 0, 0, 0},
+      {"more prompts than a piece", 256, 90, 11, 8, 0, 0, 0, 0, 0, 0, 0},
+      {"more prompts than a block", 256, 600, 11, 8, 0, 0, 0, 0, 0, 0, 0},
+      {"long features", 3, 12, 10, 8, 4000, 1, 0, 0, 0, 0, 0},
+      {"many users", 10, 200, 333, 8, 0, 0, 0, 0, 0, 0, 0},
+      {"many users, own features", 10, 200, 333, 8, 64, 0, 0, 0, 0, 0, 0},
+      {"many users, some without all responses", 5, 200, 64, 8, 4, 1, 1, 0, 0, 0, 0},
+      {"near-ties", 10, 200, 128, 8, 0, 0, 0, 0, -1e-4, 0, 0},
+      {"near-ties of 16 bits", 10, 200, 128, 8, 0, 0, 0, 0, -1e-1, 0, 0},
+      {"far from zero", 10, 200, 64, 8, 0, 0, 0, 0, 0, 500, 0},
+      {"too far from zero for 16 bits", 10, 50, 32, 8, 0, 0, 0, 0, 0, 1e13, 0},
+      {"more prompts than 16 bits count", 1, 2000, 32, 8, 0, 0, 0, 0, 0, 0, 0},
+      {"near-ties, own features", 3, 200, 128, 8, 7, 0, 0, 0, -1e-5, 0, 0},
+      {"huge", 4, 50, 32, 8, 0, 0, 0, 0, 1e25, 0, 0},
+      {"too huge for f32", 4, 50, 32, 8, 0, 0, 0, 0, 1e100, 0, 0},
+      {"utilities that overflow", 4, 50, 32, 8, 0, 0, 0, 0, 1e29, 0, 1e250},
+      {"tiny", 4, 50, 32, 8, 0, 0, 0, 0, 1e-15, 0, 0},
+      {"too tiny for f32", 4, 50, 32, 8, 0, 0, 0, 0, 1e-100, 0, 0},
   };
   PllmScores none = {.n_models = 1};
   PllmEvaluation task = {.scores = &none, .dim = 1, .reference = -1};
