@@ -5,6 +5,7 @@
 ** stream from user to user.  Then what was shown and chosen: by row, each of which depends on nothing but itself.
 */
 #include "core_math.h"
+#include "core_simd.h"
 
 enum {
   USER_PIECE_TURNS = 4096, /* turns whose prompts one worker draws at a time */
@@ -314,23 +315,17 @@ static void decide(const Job *job, PllmInteraction *row, double *u) {
 }
 
 /* Prompts come at random, so no hardware foresees which rewards are next; we do. */
-static void prefetch_rewards(const PllmScores *scores, size_t prompt) {
-#if defined(__GNUC__)
-  enum { LINE = 64, MOST = 16 };
-  const char *p = (const char *)(scores->rewards + scores->first[prompt] * scores->n_models);
-  size_t lines = responses_of(scores, prompt) * scores->n_models * sizeof(double) / LINE + 1;
-  for (size_t i = 0; i < lines && i < MOST; i++) __builtin_prefetch(p + i * LINE);
-#else
-  (void)scores;
-  (void)prompt;
-#endif
+static PLLM_INLINE void fetch_rewards(const PllmScores *scores, size_t prompt) {
+  enum { MOST = 1024 };
+  size_t bytes = responses_of(scores, prompt) * scores->n_models * sizeof(double);
+  pllm_core_fetch(scores->rewards + scores->first[prompt] * scores->n_models, bytes < MOST ? bytes : MOST);
 }
 
 static void choices_piece(void *arg, size_t begin, size_t end, int worker) {
   enum { AHEAD = 8 };
   const Job *job = arg;
   for (size_t i = begin; i < end; i++) {
-    if (i + AHEAD < end) prefetch_rewards(job->h->scores, job->out[i + AHEAD].prompt);
+    if (i + AHEAD < end) fetch_rewards(job->h->scores, job->out[i + AHEAD].prompt);
     decide(job, job->out + i, job->utility + (size_t)worker * job->h->max_responses);
   }
 }

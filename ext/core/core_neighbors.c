@@ -115,15 +115,6 @@ static double similarity(const Search *search, const Scratch *s, size_t slot, si
          (a * b);
 }
 
-/* Have memory come nearer. */
-static PLLM_INLINE void fetch(const void *from, size_t bytes) {
-#if defined(__GNUC__)
-  for (size_t i = 0; i < bytes; i += 64) __builtin_prefetch((const char *)from + i);
-#else
-  (void)from, (void)bytes;
-#endif
-}
-
 /* Keep of a query's list only what its canonical similarities leave among the k best; they go to s->exact, sorted. */
 static size_t decide(const Search *search, const Scratch *s, size_t slot, size_t query) {
   const Entry *list = s->list + slot * search->room;
@@ -133,7 +124,7 @@ static size_t decide(const Search *search, const Scratch *s, size_t slot, size_t
     if (list[i].most >= least) s->exact[n++].candidate = search->begin + list[i].candidate;
   for (size_t i = 0; i < n; i++) {
     if (i + 1 < n) /* candidates stand anywhere in memory */
-      fetch(pllm_core_neighbors_row(search->set, s->exact[i + 1].candidate), search->set->dim * sizeof(float));
+      pllm_core_fetch(pllm_core_neighbors_row(search->set, s->exact[i + 1].candidate), search->set->dim * sizeof(float));
     s->exact[i].similarity = similarity(search, s, slot, query, s->exact[i].candidate);
   }
   sort_best_first(s->exact, n);
@@ -239,7 +230,7 @@ static void multiply(const Search *search, Scratch *s, size_t queries, const int
       size_t numbers = (p + 1 < panels ? now : after) * 2 * LANES;
       for (size_t q = 0; q < queries; q += QUERIES) {
         size_t some = share < numbers ? share : numbers;
-        fetch(next, some * sizeof *next);
+        pllm_core_fetch(next, some * sizeof *next);
         next += some;
         numbers -= some;
         search->kernel(s->packed + (q / QUERIES * pairs + d) * 2 * QUERIES, slice, now,

@@ -26,6 +26,15 @@
 #define PLLM_INLINE inline
 #endif
 
+/* Have memory come nearer.  Inline, as gcc takes a function that does nothing else for one without effect and drops it. */
+static PLLM_INLINE void pllm_core_fetch(const void *from, size_t bytes) {
+#if defined(__GNUC__)
+  for (size_t i = 0; i < bytes; i += 64) __builtin_prefetch((const char *)from + i);
+#else
+  (void)from, (void)bytes;
+#endif
+}
+
 typedef enum PllmIsa { PLLM_ISA_BASE = 0, PLLM_ISA_AVX2, PLLM_ISA_AVX512 } PllmIsa;
 
 /* The best instruction set of this machine, or less where pllm_core_isa_limit asked for less. */

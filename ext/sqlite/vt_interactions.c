@@ -187,7 +187,17 @@ static PllmStatus interactionsBegin(PllmTvfCursor *cursor, PllmError *err) {
 
 static PllmStatus interactionsNext(PllmTvfCursor *cursor, PllmError *err) {
   State *s = cursor->state;
-  return ++s->at < s->block[s->current].count ? PLLM_OK : next_block(s, cursor, err);
+  const Block *b = &s->block[s->current];
+  if (++s->at == b->count) return next_block(s, cursor, err);
+#if defined(__GNUC__)
+  enum { AHEAD = 8 };
+  if (b->count - s->at > AHEAD) { /* rows name prompts and responses in any order: have a later row's ids come nearer */
+    const PllmInteraction *later = &b->rows[s->at + AHEAD];
+    __builtin_prefetch(&s->bulk.scores->view.prompt_id[later->prompt]);
+    __builtin_prefetch(&s->bulk.scores->view.response_id[later->chosen]);
+  }
+#endif
+  return PLLM_OK;
 }
 
 static void interactionsColumn(PllmTvfCursor *cursor, sqlite3_context *context, int column) {
