@@ -108,6 +108,7 @@ static PllmStatus widen(PllmCrowd *c, PllmError *err) {
 /* The number of vector x, which is added when it is new. */
 static PllmStatus intern(PllmCrowd *c, const double *x, int f32, uint32_t *number, PllmError *err) {
   size_t at;
+  void *vectors;
   PllmStatus status = PLLM_OK;
   if (c->n_vectors == 0) c->f32 = f32;
   if (c->f32 && !f32 && c->n_vectors > 0) status = widen(c, err);
@@ -119,13 +120,9 @@ static PllmStatus intern(PllmCrowd *c, const double *x, int f32, uint32_t *numbe
     return PLLM_OK;
   }
   if (c->n_vectors == INT32_MAX) return pllm_fail(err, PLLM_INVALID, "more than %d different vectors", INT32_MAX);
-  if (c->n_vectors == c->vector_room) {
-    size_t room = c->vector_room ? c->vector_room * 2 : 64;
-    void *vectors = room > SIZE_MAX / 8 / c->dim ? NULL : pllm_resize(c->vectors, room * c->dim, element(c));
-    if (!vectors) return pllm_fail_nomem(err);
-    c->vectors = vectors;
-    c->vector_room = room;
-  }
+  vectors = pllm_grow(c->vectors, c->n_vectors, &c->vector_room, 64, c->dim * element(c));
+  if (!vectors) return pllm_fail_nomem(err);
+  c->vectors = vectors;
   for (size_t b = 0; b < c->dim; b++) {
     if (c->f32)
       ((float *)c->vectors)[c->n_vectors * c->dim + b] = (float)plain(x[b]);
@@ -141,16 +138,13 @@ static PllmStatus intern(PllmCrowd *c, const double *x, int f32, uint32_t *numbe
 
 static PllmStatus add(PllmCrowd *c, PllmCrowdRow row, const double *a, const double *b, size_t dim, int f32,
                       PllmError *err) {
+  PllmCrowdRow *rows;
   PllmStatus status;
   if (c->dim == 0) c->dim = dim;
   if (dim != c->dim) return pllm_fail(err, PLLM_INVALID, "%zu numbers, but the rows before have %zu", dim, c->dim);
-  if (c->count == c->room) {
-    size_t room = c->room ? c->room * 2 : 64;
-    PllmCrowdRow *rows = pllm_resize(c->rows, room, sizeof *rows);
-    if (!rows) return pllm_fail_nomem(err);
-    c->rows = rows;
-    c->room = room;
-  }
+  rows = pllm_grow(c->rows, c->count, &c->room, 64, sizeof *rows);
+  if (!rows) return pllm_fail_nomem(err);
+  c->rows = rows;
   status = intern(c, a, f32, &row.a, err);
   if (status == PLLM_OK && b) status = intern(c, b, f32, &row.b, err);
   if (status != PLLM_OK) return status;

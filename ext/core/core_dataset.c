@@ -39,14 +39,9 @@ long pllm_name_list_find(const PllmNameList *names, const char *name) {
 
 PllmStatus pllm_name_list_add(PllmNameList *names, const char *name, PllmError *err) {
   size_t n = strlen(name) + 1;
-  char *copy;
-  if (names->count == names->room) {
-    size_t room = names->room ? names->room * 2 : 16;
-    char **grown = pllm_resize(names->name, room, sizeof *grown);
-    if (!grown) return pllm_fail_nomem(err);
-    names->name = grown;
-    names->room = room;
-  }
+  char *copy, **grown = pllm_grow(names->name, names->count, &names->room, 16, sizeof *grown);
+  if (!grown) return pllm_fail_nomem(err);
+  names->name = grown;
   copy = pllm_alloc(n, 1);
   if (!copy) return pllm_fail_nomem(err);
   memcpy(copy, name, n);

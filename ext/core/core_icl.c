@@ -112,13 +112,9 @@ void pllm_icl_free(PllmIcl *icl) {
 
 PllmStatus pllm_icl_add(PllmIcl *icl, const PllmIclExample *example, PllmError *err) {
   Entry entry = {.rank = example->rank};
-  if (icl->count == icl->room) {
-    size_t room = 2 * icl->room + 8;
-    Entry *entries = pllm_resize(icl->entries, room, sizeof *entries);
-    if (!entries) return pllm_fail_nomem(err);
-    icl->entries = entries;
-    icl->room = room;
-  }
+  Entry *entries = pllm_grow(icl->entries, icl->count, &icl->room, 8, sizeof *entries);
+  if (!entries) return pllm_fail_nomem(err);
+  icl->entries = entries;
   for (int i = 0; i < 3; i++) {
     PllmStatus status;
     entry.start[i] = SIZE_MAX;

@@ -45,6 +45,15 @@ void *pllm_resize(void *old, size_t count, size_t size) {
   return old ? hooks.resize(old, bytes) : hooks.alloc(bytes);
 }
 
+void *pllm_grow(void *old, size_t count, size_t *room, size_t first, size_t size) {
+  size_t more = *room > 0 ? 2 * *room : first;
+  void *grown;
+  if (count < *room) return old;
+  grown = *room <= SIZE_MAX / 2 ? pllm_resize(old, more, size) : NULL;
+  if (grown) *room = more;
+  return grown;
+}
+
 void pllm_free(void *old) {
   if (old) hooks.release(old);
 }

@@ -206,14 +206,9 @@ PllmStatus pllm_neighbors_open(size_t dim, const PllmRun *run, PllmNeighbors **o
 
 /* Append a block of the given rows, or of rows to come when they are NULL. */
 static PllmStatus new_block(PllmNeighbors *set, const float *rows, PllmError *err) {
-  PllmNeighborBlock *b;
-  if (set->n_blocks == set->room) {
-    size_t room = set->room ? 2 * set->room : 16;
-    PllmNeighborBlock *more = pllm_resize(set->blocks, room, sizeof *more);
-    if (!more) return pllm_fail_nomem(err);
-    set->blocks = more;
-    set->room = room;
-  }
+  PllmNeighborBlock *b = pllm_grow(set->blocks, set->n_blocks, &set->room, 16, sizeof *b);
+  if (!b) return pllm_fail_nomem(err);
+  set->blocks = b;
   b = &set->blocks[set->n_blocks++];
   b->own = rows ? NULL : pllm_alloc(set->block_rows, set->dim * sizeof *b->own);
   b->rows = rows ? rows : b->own;

@@ -203,6 +203,7 @@ static PllmStatus text_room(PllmLines *lines, size_t more, PllmError *err) {
 /* Take the line text[start..end) unless it is blank. */
 static PllmStatus take_line(PllmReader *r, PllmLines *lines, size_t start, size_t end, PllmError *err) {
   const char *text = lines->text;
+  PllmLine *line;
   size_t first;
   r->line++;
   if (end - start > PLLM_MAX_LINE)
@@ -213,13 +214,9 @@ static PllmStatus take_line(PllmReader *r, PllmLines *lines, size_t start, size_
   for (first = start; first < end && (text[first] == ' ' || text[first] == '\t' || text[first] == '\r'); first++) {
   }
   if (first == end) return PLLM_OK;
-  if (lines->count == lines->room) {
-    size_t room = lines->room ? lines->room * 2 : 256;
-    PllmLine *line = pllm_resize(lines->line, room, sizeof *line);
-    if (!line) return pllm_fail_nomem(err);
-    lines->line = line;
-    lines->room = room;
-  }
+  line = pllm_grow(lines->line, lines->count, &lines->room, 256, sizeof *line);
+  if (!line) return pllm_fail_nomem(err);
+  lines->line = line;
   lines->line[lines->count++] = (PllmLine){r->line, start, end - start};
   return PLLM_OK;
 }

@@ -33,14 +33,9 @@ void pllm_splits_free(PllmSplits *splits) {
 }
 
 PllmStatus pllm_splits_add(PllmSplits *splits, int64_t prompt_id, const char *split, size_t bytes, PllmError *err) {
-  Entry *entry;
-  if (splits->count == splits->room) {
-    size_t room = splits->room ? 2 * splits->room : 256;
-    Entry *entries = pllm_resize(splits->entries, room, sizeof *entries);
-    if (!entries) return pllm_fail_nomem(err);
-    splits->entries = entries;
-    splits->room = room;
-  }
+  Entry *entry = pllm_grow(splits->entries, splits->count, &splits->room, 256, sizeof *entry);
+  if (!entry) return pllm_fail_nomem(err);
+  splits->entries = entry;
   entry = &splits->entries[splits->count];
   entry->prompt_id = prompt_id;
   entry->split = -1;

@@ -13,13 +13,9 @@ const char *pllm_text_feature_name(size_t i) {
 }
 
 PllmStatus pllm_u64_push(PllmU64List *list, uint64_t key, PllmError *err) {
-  if (list->count == list->room) {
-    size_t room = list->room ? 2 * list->room : 256;
-    uint64_t *keys = pllm_resize(list->keys, room, sizeof *keys);
-    if (!keys) return pllm_fail_nomem(err);
-    list->keys = keys;
-    list->room = room;
-  }
+  uint64_t *keys = pllm_grow(list->keys, list->count, &list->room, 256, sizeof *keys);
+  if (!keys) return pllm_fail_nomem(err);
+  list->keys = keys;
   list->keys[list->count++] = key;
   return PLLM_OK;
 }

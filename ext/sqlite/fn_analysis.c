@@ -227,19 +227,15 @@ static PllmStatus read_number(sqlite3_value *value, int number, const char *name
 }
 
 static PllmStatus masses_add(Masses *g, sqlite3_value **argv, PllmError *err) {
-  PllmMassPoint point;
+  PllmMassPoint point, *points;
   if (sqlite3_value_type(argv[0]) == SQLITE_NULL) return PLLM_OK;
   if (read_number(argv[0], 1, "position", 0, &point.position, err) != PLLM_OK ||
       read_number(argv[1], 2, "p", 1, &point.p, err) != PLLM_OK ||
       read_number(argv[2], 3, "q", 1, &point.q, err) != PLLM_OK)
     return err->status;
-  if (g->count == g->room) {
-    size_t room = g->room ? 2 * g->room : 8;
-    PllmMassPoint *points = pllm_resize(g->points, room, sizeof *points);
-    if (!points) return pllm_fail_nomem(err);
-    g->points = points;
-    g->room = room;
-  }
+  points = pllm_grow(g->points, g->count, &g->room, 8, sizeof *points);
+  if (!points) return pllm_fail_nomem(err);
+  g->points = points;
   g->points[g->count++] = point;
   return PLLM_OK;
 }

@@ -138,14 +138,10 @@ static void merging_free(Merging *g) {
 }
 
 static PllmStatus merging_add(PllmConn *conn, Merging *g, sqlite3_value *value, PllmError *err) {
+  PllmExtModel **models = pllm_grow(g->models, g->count, &g->room, 8, sizeof *models);
   PllmStatus status;
-  if (g->count == g->room) {
-    size_t room = g->room ? 2 * g->room : 8;
-    PllmExtModel **models = pllm_resize(g->models, room, sizeof *models);
-    if (!models) return pllm_fail_nomem(err);
-    g->models = models;
-    g->room = room;
-  }
+  if (!models) return pllm_fail_nomem(err);
+  g->models = models;
   status = pllm_ext_model_open(conn, value, &g->models[g->count], err);
   if (status == PLLM_OK) g->count++;
   return status;

@@ -44,13 +44,9 @@ static PllmStatus take_columns(sqlite3_stmt *stmt, const int *take, size_t n, Pl
 
 /* Room for one more row, its cells NULL. */
 static PllmStatus add_row(PllmShowRows *rows, PllmError *err) {
-  if (rows->n_rows == rows->room) {
-    size_t room = 2 * rows->room + 16;
-    PllmShowCell *cells = pllm_resize(rows->cells, room * rows->n_columns, sizeof *cells);
-    if (!cells) return pllm_fail_nomem(err);
-    rows->cells = cells;
-    rows->room = room;
-  }
+  PllmShowCell *cells = pllm_grow(rows->cells, rows->n_rows, &rows->room, 16, rows->n_columns * sizeof *cells);
+  if (!cells) return pllm_fail_nomem(err);
+  rows->cells = cells;
   for (size_t c = 0; c < rows->n_columns; c++)
     *PLLM_SHOW_CELL(rows, rows->n_rows, c) = (PllmShowCell){.type = SQLITE_NULL};
   rows->n_rows++;

@@ -106,6 +106,7 @@ static PllmStatus take_features(State *s, sqlite3_stmt *stmt, const IdIndex *lis
   sqlite3_value *id = sqlite3_column_value(stmt, 0), *value = sqlite3_column_value(stmt, 1);
   IdIndex key = {.id = sqlite3_value_int64(id)}, *found;
   size_t dim = s->task.dim;
+  double *grown;
   PllmStatus status;
   if (sqlite3_value_type(id) != SQLITE_INTEGER)
     return pllm_fail(err, PLLM_INVALID, "response_id is %s; an integer is required", pllm_ext_type_name(id));
@@ -115,13 +116,9 @@ static PllmStatus take_features(State *s, sqlite3_stmt *stmt, const IdIndex *lis
     return pllm_fail(err, PLLM_INVALID, "response_id %lld stands twice", sqlite3_value_int64(id));
   status = pllm_ext_vector_decode(value, 0, dim, vector, err);
   if (status != PLLM_OK) return pllm_error_prefix(err, "response_id %lld: features", sqlite3_value_int64(id));
-  if (*rows == *room) {
-    size_t more = *room > 0 ? *room * 2 : 256;
-    double *grown = more <= SIZE_MAX / dim ? pllm_resize(s->table_features, more * dim, sizeof *grown) : NULL;
-    if (!grown) return pllm_fail_nomem(err);
-    s->table_features = grown;
-    *room = more;
-  }
+  grown = pllm_grow(s->table_features, *rows, room, 256, dim * sizeof *grown);
+  if (!grown) return pllm_fail_nomem(err);
+  s->table_features = grown;
   memcpy(s->table_features + *rows * dim, vector->numbers, dim * sizeof *vector->numbers);
   s->row[found->index] = (*rows)++;
   return PLLM_OK;

@@ -73,6 +73,11 @@ void pllm_set_allocator(const PllmAllocator *allocator);
 void *pllm_alloc(size_t count, size_t size);
 void *pllm_alloc_zero(size_t count, size_t size);
 void *pllm_resize(void *old, size_t count, size_t size);
+/*
+** Room for one more behind count elements of size bytes: the array `old` or, when *room of them are there already, one of
+** twice the room, at least `first`, with *room set.  NULL when out of memory; old and *room are then as before.
+*/
+void *pllm_grow(void *old, size_t count, size_t *room, size_t first, size_t size);
 void pllm_free(void *old);
 
 /* pllm_alloc on a 64-byte boundary, for vector kernels.  Freed with pllm_free_aligned. */

@@ -15,6 +15,27 @@ static void test_memory(void) {
   p = pllm_alloc_aligned(100, 8);
   tap_check(p && (uintptr_t)p % 64 == 0, "aligned memory starts on a 64-byte boundary");
   pllm_free_aligned(p);
+  int *list = NULL, good = 1;
+  size_t room = 0;
+  for (int i = 0; i < 100; i++) {
+    list = pllm_grow(list, (size_t)i, &room, 3, sizeof *list);
+    if (list) list[i] = i;
+    good &= list != NULL && room == (size_t)(i < 3    ? 3
+                                             : i < 6  ? 6
+                                             : i < 12 ? 12
+                                             : i < 24 ? 24
+                                             : i < 48 ? 48
+                                             : i < 96 ? 96
+                                                      : 192);
+  }
+  for (int i = 0; i < 100; i++) good &= list[i] == i;
+  tap_check(good, "an array grows to twice its room where it is full");
+  room = SIZE_MAX / 4;
+  tap_check(!pllm_grow(list, room, &room, 3, sizeof *list) && room == SIZE_MAX / 4, "but not beyond memory");
+  room = SIZE_MAX / 2 + 1;
+  tap_check(!pllm_grow(list, room, &room, 3, 1) && room == SIZE_MAX / 2 + 1 && list[99] == 99,
+            "nor what a number holds");
+  pllm_free(list);
 }
 
 static void test_errors(void) {
