@@ -7,8 +7,6 @@
 */
 #include "core_philox_lanes.h"
 
-#define NOT_INLINE __attribute__((noinline))
-
 enum { VECTORS = PLLM_BLOCK / PLLM_LANES, GROUP = 4, SPAN = GROUP * PLLM_LANES };
 
 /* A pass over the first n of a block's vectors. */
@@ -47,7 +45,7 @@ static PLLM_INLINE void judge(Verdict *v, int i, PllmBits bits, PllmLanes by, Pl
 }
 
 /* D3. */
-static NOT_INLINE Verdict attempt_small(const PllmBits *bits, const Shapes *s, PllmLanes *l, int n) {
+static PLLM_NOT_INLINE Verdict attempt_small(const PllmBits *bits, const Shapes *s, PllmLanes *l, int n) {
   Verdict v = {0, 0};
   Numbers y, k, f, q;
   PASS(j, n) {
@@ -88,7 +86,7 @@ static NOT_INLINE Verdict attempt_small(const PllmBits *bits, const Shapes *s, P
 }
 
 /* D4. */
-static NOT_INLINE Verdict attempt_large(const PllmBits *bits, const Shapes *s, PllmLanes *l, int n) {
+static PLLM_NOT_INLINE Verdict attempt_large(const PllmBits *bits, const Shapes *s, PllmLanes *l, int n) {
   Verdict v = {0, 0};
   Numbers k, f, q;
   PASS(j, n) {

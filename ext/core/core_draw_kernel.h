@@ -6,16 +6,6 @@
 #include "core_draw.h"
 #include "core_draw_attempt.h"
 
-static PLLM_INLINE PllmBits load_bits(const uint64_t *from) {
-  PllmBits x;
-  memcpy(&x, from, sizeof x);
-  return x;
-}
-
-static PLLM_INLINE void store_bits(uint64_t *to, PllmBits x) {
-  memcpy(to, &x, sizeof x);
-}
-
 static PLLM_INLINE void set(PllmLanes *numbers, size_t j, double x) {
   memcpy((char *)numbers + j * sizeof x, &x, sizeof x);
 }
@@ -70,8 +60,8 @@ static PLLM_INLINE void gather(const PllmDraw *t, Block *x, const uint32_t *list
 }
 
 /* First philox blocks of an attempt of the lanes of a block. */
-static NOT_INLINE void gather_bits(const PllmDraw *t, Block *x, size_t count, const PllmPhiloxKeys *keys,
-                                   uint32_t attempt) {
+static PLLM_NOT_INLINE void gather_bits(const PllmDraw *t, Block *x, size_t count, const PllmPhiloxKeys *keys,
+                                        uint32_t attempt) {
   typedef uint32_t Half __attribute__((vector_size(4 * PLLM_LANES)));
   PASS(j, (int)((count + PLLM_LANES - 1) / PLLM_LANES)) {
     PllmCounters c[GROUP];
@@ -123,22 +113,20 @@ static void settle(const PllmDraw *t, Block *x, const PllmPhiloxKeys *keys, uint
 /* ---- The first attempt of a block of users ---- */
 
 /* First philox blocks of attempt 0 of components 2 * index and 2 * index + 1 of PLLM_BLOCK users. */
-static NOT_INLINE void first_bits(const PllmDraw *t, const PllmPhiloxKeys *keys, uint64_t id, uint32_t index,
-                                  uint64_t bits[2][PLLM_BLOCK]) {
+static PLLM_NOT_INLINE void first_bits(const PllmDraw *t, const PllmPhiloxKeys *keys, uint64_t id, uint32_t index,
+                                       PllmBits bits[2][VECTORS]) {
   if ((id + PLLM_BLOCK - 1) >> 32 == id >> 32) {
-    PASS(j, VECTORS) {
-      PllmBits low[GROUP], high[GROUP];
-      pllm_philox_range(keys, t->d->seed, (uint32_t)t->purpose, id + (uint64_t)(j * PLLM_LANES), index, low, high,
-                        GROUP);
-      PLLM_EACH(i, GROUP) store_bits(bits[0] + (i + j) * PLLM_LANES, low[i]);
-      PLLM_EACH(i, GROUP) store_bits(bits[1] + (i + j) * PLLM_LANES, high[i]);
-    }
+    PASS(j, VECTORS)
+    pllm_philox_range(keys, t->d->seed, (uint32_t)t->purpose, id + (uint64_t)(j * PLLM_LANES), index, bits[0] + j,
+                      bits[1] + j, GROUP);
   } else {
     for (uint64_t j = 0; j < PLLM_BLOCK; j++) {
       uint32_t w[4];
       pllm_philox_draw(t->d->seed, t->purpose, id + j, index, 0, w);
-      bits[0][j] = (uint64_t)w[1] << 32 | w[0];
-      bits[1][j] = (uint64_t)w[3] << 32 | w[2];
+      for (int i = 0; i < 2; i++) {
+        uint64_t x = (uint64_t)w[2 * i + 1] << 32 | w[2 * i];
+        memcpy((char *)bits[i] + j * sizeof x, &x, sizeof x);
+      }
     }
   }
 }
@@ -148,13 +136,13 @@ static NOT_INLINE void first_bits(const PllmDraw *t, const PllmPhiloxKeys *keys,
 #define EXP_START (PLLM_ROUND + 1023 * 0x1p20 + 1)
 
 /* alpha <= MOST_QUICK: the logarithms, and which of them that test does not settle. */
-static NOT_INLINE uint64_t try_quickly(const PllmShape *s, const uint64_t *bits, double *l) {
+static PLLM_NOT_INLINE uint64_t try_quickly(const PllmShape *s, const PllmBits *bits, double *l) {
   const PllmLanes rest = pllm_lanes_all(s->rest), inverse = pllm_lanes_all(s->inverse);
   uint64_t open = 0;
   Numbers k, f, q;
   PASS(j, VECTORS) {
     PllmLanes u[GROUP];
-    PLLM_EACH(i, GROUP) u[i] = unit(load_bits(bits + (i + j) * PLLM_LANES));
+    PLLM_EACH(i, GROUP) u[i] = unit(bits[i + j]);
     pllm_lanes_log_begin(u, k + j, f + j, q + j, GROUP);
   }
   PASS(j, VECTORS) {
@@ -163,7 +151,7 @@ static NOT_INLINE uint64_t try_quickly(const PllmShape *s, const uint64_t *bits,
     PLLM_EACH(i, GROUP) pllm_lanes_store(l + (i + j) * PLLM_LANES, x[i] * inverse);
   }
   for (int i = 0; i < VECTORS; i++) {
-    PllmBits b = load_bits(bits + i * PLLM_LANES);
+    PllmBits b = bits[i];
     PllmLanes e = pllm_lanes_load(l + i * PLLM_LANES) * EXP_SLOPE + EXP_START;
     PllmLanes v = (PllmLanes)(b >> 12 | 0x3ff0000000000000u) + (PllmLanes)((PllmBits)e << 32);
     open |= (uint64_t)pllm_lanes_true((unit(b) > rest) | (v > 2.0 - 0x1p-12 - 0x1p-40)) << i * PLLM_LANES;
@@ -173,19 +161,19 @@ static NOT_INLINE uint64_t try_quickly(const PllmShape *s, const uint64_t *bits,
 
 /* The same for PLLM_BLOCK users from `user` on; lanes that are not settled are appended to `again`, with their bits in the
 ** tile. */
-static size_t first_quickly(const PllmDraw *t, int b, uint32_t user, const uint64_t *bits, uint32_t *again) {
+static size_t first_quickly(const PllmDraw *t, int b, uint32_t user, const PllmBits *bits, uint32_t *again) {
   uint32_t lane = (uint32_t)b << t->shift | user;
   double *l = t->tile + lane;
   size_t n = 0;
   for (uint64_t open = try_quickly(&t->d->shape[b], bits, l); open; open &= open - 1) {
     uint32_t j = (uint32_t)__builtin_ctzll(open);
     again[n++] = lane + j;
-    memcpy(l + j, bits + j, sizeof *bits);
+    memcpy(l + j, (const char *)bits + j * sizeof *l, sizeof *l);
   }
   return n;
 }
 
-static size_t first_wholly(const PllmDraw *t, Block *x, int b, uint32_t user, const uint64_t *bits,
+static size_t first_wholly(const PllmDraw *t, Block *x, int b, uint32_t user, const PllmBits *bits,
                            uint32_t *rejected) {
   const PllmShape *s = &t->d->shape[b];
   if (!x->uniform) shapes_of(&x->s, s);
@@ -219,7 +207,7 @@ static PLLM_INLINE void exponentials(double *row, const PllmLanes *most, PllmLan
 
 /* The exponentials of PLLM_BLOCK users of the tile, and the reciprocals of their sums.  rows: where they will be written,
 ** fetched into the cache meanwhile; or NULL. */
-static NOT_INLINE void normalise(double *tile, size_t n, size_t stride, double *by, const double *rows) {
+static PLLM_NOT_INLINE void normalise(double *tile, size_t n, size_t stride, double *by, const double *rows) {
   Numbers most, sum;
   PllmMask deep = {0};
   for (size_t i = 0; i < VECTORS; i++) {
@@ -248,7 +236,7 @@ static NOT_INLINE void normalise(double *tile, size_t n, size_t stride, double *
 ** out[j][b] = tile[b][j] * by[j]; as wide as the stores that bound it can be. */
 #if defined(__AVX2__)
 enum { ROWS = 4 };
-static NOT_INLINE void write_rows(double *out, const double *tile, size_t n, size_t stride, const double *by) {
+static PLLM_NOT_INLINE void write_rows(double *out, const double *tile, size_t n, size_t stride, const double *by) {
   const __m256d scale = _mm256_loadu_pd(by);
   size_t b = 0;
   for (; b + 4 <= n; b += 4, out += 4, tile += 4 * stride) {
@@ -275,7 +263,7 @@ static NOT_INLINE void write_rows(double *out, const double *tile, size_t n, siz
 }
 #else
 enum { ROWS = 2 };
-static NOT_INLINE void write_rows(double *out, const double *tile, size_t n, size_t stride, const double *by) {
+static PLLM_NOT_INLINE void write_rows(double *out, const double *tile, size_t n, size_t stride, const double *by) {
   typedef double Pair __attribute__((vector_size(16)));
   size_t b = 0;
   for (; b + 2 <= n; b += 2, out += 2, tile += 2 * stride) {
@@ -309,7 +297,7 @@ void PLLM_DRAW_KERNEL(const PllmDraw *t, size_t users, double *rows) {
   const PllmDirichlet *d = t->d;
   size_t again = 0, small = 0, large = 0;
   PllmPhiloxKeys keys;
-  uint64_t bits[2][PLLM_BLOCK];
+  PllmBits bits[2][VECTORS];
   Block x;
   pllm_philox_keys(&keys, d->seed, (uint32_t)t->purpose);
   x.uniform = d->uniform;

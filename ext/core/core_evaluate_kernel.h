@@ -18,25 +18,16 @@
 #endif
 
 #if defined(__clang__)
-#define UNROLLED _Pragma("clang loop unroll_count(8)")
 #define ALL_UNROLLED _Pragma("clang loop unroll(full)")
 #elif defined(__GNUC__)
-#define UNROLLED _Pragma("GCC unroll 8")
 #define ALL_UNROLLED _Pragma("GCC unroll 32")
 #else
-#define UNROLLED
 #define ALL_UNROLLED
 #endif
 
 /* gcc's and clang's own vectors; true is all ones. */
 typedef double Vec __attribute__((vector_size(8 * WIDTH)));
 typedef int64_t Mask __attribute__((vector_size(8 * WIDTH)));
-
-#if defined(__GNUC__)
-#define NOT_INLINE __attribute__((noinline))
-#else
-#define NOT_INLINE
-#endif
 
 #define SELECT(m, a, b) ((Vec)(((Mask)(a) & (m)) | ((Mask)(b) & ~(m))))
 #define COUNT(m) ((Vec)((Mask)one & (m))) /* 1.0 where true */
@@ -56,8 +47,8 @@ static PLLM_INLINE void utilities(const double *weights, const double *features,
 /* Pairs that the truth orders, and of them 2 for each that the estimate orders alike, 1 for one it does not order. */
 static PLLM_INLINE void pairs(const Vec *t, const Vec *e, const size_t n, Vec *strict, Vec *right) {
   const Vec one = (Vec){0} + 1.0;
-  UNROLLED
-  for (size_t i = 0; i + 1 < n; i++) UNROLLED
+  PLLM_UNROLLED
+  for (size_t i = 0; i + 1 < n; i++) PLLM_UNROLLED
   for (size_t j = i + 1; j < n; j++) {
     Mask up = t[i] > t[j], down = t[i]<t[j], up_e = e[i]> e[j], down_e = e[i] < e[j];
     *strict += COUNT(up | down);
@@ -155,29 +146,29 @@ static PLLM_INLINE void add_columns(const PllmJudgeTask *task, const Chosen *cho
   const double *features = task->truth_features + column;
   double *to[PLLM_N_ROWS][USERS];
   Vec sum[PLLM_N_ROWS][USERS][COLUMNS], row;
-  UNROLLED
-  for (size_t i = 0; i < PLLM_N_ROWS; i++) UNROLLED
+  PLLM_UNROLLED
+  for (size_t i = 0; i < PLLM_N_ROWS; i++) PLLM_UNROLLED
   for (size_t k = 0; k < USERS; k++) {
     to[i][k] = task->rows + (i * PLLM_JUDGE_TILE + lane + k) * stride + column;
-    UNROLLED
+    PLLM_UNROLLED
     for (int v = 0; v < n; v++) memcpy(&sum[i][k][v], to[i][k] + v * WIDTH, sizeof row);
   }
   for (size_t p = 0; p < count; p++) {
-    UNROLLED
-    for (size_t i = 0; i < PLLM_N_ROWS; i++) UNROLLED
+    PLLM_UNROLLED
+    for (size_t i = 0; i < PLLM_N_ROWS; i++) PLLM_UNROLLED
     for (size_t k = 0; k < USERS; k++) {
       const double *from = features + chosen[p][i][lane + k] * stride;
-      UNROLLED
+      PLLM_UNROLLED
       for (int v = 0; v < n; v++) {
         memcpy(&row, from + v * WIDTH, sizeof row);
         sum[i][k][v] += row;
       }
     }
   }
-  UNROLLED
-  for (size_t i = 0; i < PLLM_N_ROWS; i++) UNROLLED
+  PLLM_UNROLLED
+  for (size_t i = 0; i < PLLM_N_ROWS; i++) PLLM_UNROLLED
   for (size_t k = 0; k < USERS; k++) {
-    UNROLLED
+    PLLM_UNROLLED
     for (int v = 0; v < n; v++) memcpy(to[i][k] + v * WIDTH, &sum[i][k][v], sizeof row);
   }
 }
@@ -210,5 +201,5 @@ void PLLM_JUDGE_KERNEL(const PllmJudgeTask *task) {
     }
     add_rows(task, (const Chosen *)chosen, count);
   }
-  flush(task, &quick);
+  flush(task, &quick.counts);
 }

@@ -19,17 +19,21 @@ enum { FEW = PLLM_SHORTS / 2 };
 
 typedef PllmShorts Shorts;
 
-/* What the parts of a tile have of their own: how far apart a user's estimates must be, and the counts of the quick
-** prompts decided. */
-typedef struct Quick {
+/* Counts of the quick prompts decided, by part. */
+typedef struct Counts {
   size_t since; /* prompts since the counts were added up */
-  Shorts apart_t[PARTS], apart_e[PARTS];
   int prompts[PARTS];
   Shorts top1[PARTS], pair[PARTS], differ[PARTS], wins[PARTS];
+} Counts;
+
+/* What is a tile's own. */
+typedef struct Quick {
+  Shorts apart_t[PARTS], apart_e[PARTS]; /* how far apart a user's estimates must be */
+  Counts counts;
 } Quick;
 
 static void quick_begin(const PllmJudgeTask *task, Quick *quick) {
-  memset(quick, 0, sizeof *quick);
+  memset(&quick->counts, 0, sizeof quick->counts);
   for (int part = 0; task->truth_order && part < PARTS; part++)
     for (int i = 0; i < PLLM_SHORTS; i++) {
       int user = part * PLLM_SHORTS + pllm_shorts_user(i);
@@ -42,17 +46,17 @@ static void quick_begin(const PllmJudgeTask *task, Quick *quick) {
 ** multiplier's latency needs. */
 static PLLM_INLINE void estimates(const int16_t *weights, const int16_t *features, size_t pairs, Shorts *q) {
   enum { SOME = 8 / VECS };
-  UNROLLED
+  PLLM_UNROLLED
   for (int first = 0; first < 8; first += SOME) {
     PllmSums sum[SOME][VECS];
-    UNROLLED
+    PLLM_UNROLLED
     for (int r = 0; r < SOME; r++)
       for (int v = 0; v < VECS; v++) sum[r][v] = pllm_sums_none();
     for (size_t p = 0; p < pairs; p++) {
       PllmPairs w[VECS];
       for (int v = 0; v < VECS; v++)
         w[v] = pllm_pairs_load(weights + 2 * (p * PLLM_JUDGE_TILE + (size_t)v * PLLM_PAIR_LANES));
-      UNROLLED
+      PLLM_UNROLLED
       for (int r = 0; r < SOME; r++) {
         PllmPairs x = pllm_pairs_all(features + 2 * (p * 8 + (size_t)(first + r)));
         for (int v = 0; v < VECS; v++) {
@@ -61,7 +65,7 @@ static PLLM_INLINE void estimates(const int16_t *weights, const int16_t *feature
         }
       }
     }
-    UNROLLED
+    PLLM_UNROLLED
     for (int r = 0; r < SOME; r++) q[first + r] = pllm_shorts_of(sum[r]);
   }
 }
@@ -77,7 +81,7 @@ static PLLM_INLINE Order order_of(const Shorts *q, Shorts apart) {
                                                 {3, 7}, {0, 1}, {2, 3}, {4, 5}, {6, 7}, {2, 4}, {3, 5},
                                                 {1, 4}, {3, 6}, {1, 2}, {3, 4}, {5, 6}};
   Shorts sorted[8], gap;
-  UNROLLED
+  PLLM_UNROLLED
   for (int i = 0; i < 8; i++) sorted[i] = q[i];
   ALL_UNROLLED
   for (int i = 0; i < 19; i++) {
@@ -86,7 +90,7 @@ static PLLM_INLINE Order order_of(const Shorts *q, Shorts apart) {
     sorted[exchange[i][1]] = pllm_shorts_max(a, b);
   }
   gap = pllm_shorts_sub(sorted[1], sorted[0]);
-  UNROLLED
+  PLLM_UNROLLED
   for (int i = 1; i < 7; i++) gap = pllm_shorts_min(gap, pllm_shorts_sub(sorted[i + 1], sorted[i]));
   return (Order){sorted[0], sorted[7], gap >= apart};
 }
@@ -94,7 +98,7 @@ static PLLM_INLINE Order order_of(const Shorts *q, Shorts apart) {
 /* Which of q is x, one of them. */
 static PLLM_INLINE Shorts where(const Shorts *q, Shorts x) {
   Shorts number = {0};
-  UNROLLED
+  PLLM_UNROLLED
   for (int16_t i = 1; i < 8; i++) number |= (q[i] == x) & i;
   return number;
 }
@@ -102,7 +106,7 @@ static PLLM_INLINE Shorts where(const Shorts *q, Shorts x) {
 /* What `other` has where q is x. */
 static PLLM_INLINE Shorts across(const Shorts *q, Shorts x, const Shorts *other) {
   Shorts found = {0};
-  UNROLLED
+  PLLM_UNROLLED
   for (int i = 0; i < 8; i++) found |= (q[i] == x) & other[i];
   return found;
 }
@@ -129,7 +133,7 @@ static PLLM_INLINE void user_utilities(const double *weights, const double *feat
   for (size_t b = 0; b < dim; b++)
     for (size_t v = 0; v < VECS_OF_8; v++) {
       Vec x = {0};
-      UNROLLED
+      PLLM_UNROLLED
       for (size_t k = 0; k < WIDTH; k++) x[k] = features[(v * WIDTH + k) * stride + b];
       x *= weights[b * PLLM_JUDGE_TILE];
       u[v] = b == 0 ? x : u[v] + x;
@@ -151,11 +155,11 @@ static int rank_lane(const Side *side, Shorts *q, int lane) {
   unsigned ranks = 0;
   user_utilities(side->weights + pllm_shorts_user(lane), side->features, side->dim, side->stride, u);
   memcpy(x, u, sizeof x);
-  UNROLLED
+  PLLM_UNROLLED
   for (int i = 0; i < 8; i++)
     for (int v = 0; v < VECS_OF_8; v++) below[v] -= u[v] > x[i];
   memcpy(rank, below, sizeof rank);
-  UNROLLED
+  PLLM_UNROLLED
   for (int i = 0; i < 8; i++) {
     q[i][lane] = (int16_t)rank[i];
     ranks |= 1u << rank[i];
@@ -164,7 +168,7 @@ static int rank_lane(const Side *side, Shorts *q, int lane) {
 }
 
 /* Ranks for the users whose estimates are not apart; false where that is not to be done or cannot be. */
-static NOT_INLINE int rank_rest(const Side *side, Shorts *q, Order *order) {
+static PLLM_NOT_INLINE int rank_rest(const Side *side, Shorts *q, Order *order) {
   int rest = PLLM_SHORTS;
   for (int i = 0; i < PLLM_SHORTS; i++) rest += order->apart[i];
   if (rest > FEW) return 0;
@@ -180,6 +184,7 @@ static NOT_INLINE int rank_rest(const Side *side, Shorts *q, Order *order) {
 /* Judge a quick prompt for the users of a part. */
 static PLLM_INLINE void judge_part(const PllmJudgeTask *task, const PllmJudgePrompt *prompt, Quick *quick, int part,
                                    Chosen *chosen) {
+  Counts *counts = &quick->counts;
   const int lane = part * PLLM_SHORTS;
   size_t q = prompt->quick, t_pairs = (task->models + 1) / 2, e_pairs = (task->dim + 1) / 2;
   Side truth = {task->truth + lane, task->truth_features + prompt->first * task->truth_stride, task->models,
@@ -202,47 +207,48 @@ static PLLM_INLINE void judge_part(const PllmJudgeTask *task, const PllmJudgePro
   for (int j = i + 1; j < 8; j++) differ -= (t[i] > t[j]) ^ (e[i] > e[j]);
   best = where(t, by_t.greatest);
   pick = where(e, by_e.greatest);
-  quick->prompts[part] += 1;
-  quick->differ[part] += differ;
-  quick->top1[part] -= best == pick;
-  quick->pair[part] -= across(t, by_t.greatest, e) > across(t, by_t.least, e);
-  if (prompt->reference != SIZE_MAX)
-    quick->wins[part] -= across(e, by_e.greatest, t) > t[prompt->reference];
+  counts->prompts[part] += 1;
+  counts->differ[part] += differ;
+  counts->top1[part] -= best == pick;
+  counts->pair[part] -= across(t, by_t.greatest, e) > across(t, by_t.least, e);
+  if (prompt->reference != SIZE_MAX) counts->wins[part] -= across(e, by_e.greatest, t) > t[prompt->reference];
   store_rows(pick, prompt, (*chosen)[PLLM_ROW_PICK] + lane);
   store_rows(best, prompt, (*chosen)[PLLM_ROW_BEST] + lane);
 }
 
 /* The counts into the sums, to begin anew.  Pairs that are not ordered differently are ordered alike: estimates that tie
 ** are too close. */
-static void flush(const PllmJudgeTask *task, Quick *quick) {
+static void flush(const PllmJudgeTask *task, Counts *counts) {
   for (int part = 0; part < PARTS; part++)
     for (int i = 0; i < PLLM_SHORTS; i++) {
       double *sums = task->sums + part * PLLM_SHORTS + pllm_shorts_user(i);
-      sums[PLLM_SUM_TOP1 * PLLM_JUDGE_TILE] += quick->top1[part][i];
-      sums[PLLM_SUM_PAIR * PLLM_JUDGE_TILE] += quick->pair[part][i];
-      sums[PLLM_SUM_WINS * PLLM_JUDGE_TILE] += quick->wins[part][i];
+      sums[PLLM_SUM_TOP1 * PLLM_JUDGE_TILE] += counts->top1[part][i];
+      sums[PLLM_SUM_PAIR * PLLM_JUDGE_TILE] += counts->pair[part][i];
+      sums[PLLM_SUM_WINS * PLLM_JUDGE_TILE] += counts->wins[part][i];
       sums[PLLM_SUM_RIGHT * PLLM_JUDGE_TILE] +=
-          2 * (PLLM_JUDGE_QUICK_PAIRS * quick->prompts[part] - quick->differ[part][i]);
-      sums[PLLM_SUM_WITH_PAIR * PLLM_JUDGE_TILE] += quick->prompts[part];
+          2 * (PLLM_JUDGE_QUICK_PAIRS * counts->prompts[part] - counts->differ[part][i]);
+      sums[PLLM_SUM_WITH_PAIR * PLLM_JUDGE_TILE] += counts->prompts[part];
     }
-  quick_begin(task, quick);
+  memset(counts, 0, sizeof *counts);
 }
 
 static PLLM_INLINE void judge_quick(const PllmJudgeTask *task, const PllmJudgePrompt *prompt, Quick *quick,
                                     Chosen *chosen) {
   for (int part = 0; part < PARTS; part++) judge_part(task, prompt, quick, part, chosen);
-  if (++quick->since == QUICK_PROMPTS) flush(task, quick);
+  if (++quick->counts.since == QUICK_PROMPTS) flush(task, &quick->counts);
 }
 
 #else
 
+typedef int Counts;
+
 typedef struct Quick {
-  int none;
+  Counts counts;
 } Quick;
 
 static void quick_begin(const PllmJudgeTask *task, Quick *quick) {
   (void)task;
-  quick->none = 0;
+  quick->counts = 0;
 }
 
 static void judge_quick(const PllmJudgeTask *task, const PllmJudgePrompt *prompt, Quick *quick, Chosen *chosen) {
@@ -250,9 +256,9 @@ static void judge_quick(const PllmJudgeTask *task, const PllmJudgePrompt *prompt
   for (size_t lane = 0; lane < PLLM_JUDGE_TILE; lane += WIDTH) judge_lanes(task, prompt, lane, chosen);
 }
 
-static void flush(const PllmJudgeTask *task, const Quick *quick) {
+static void flush(const PllmJudgeTask *task, const Counts *counts) {
   (void)task;
-  (void)quick;
+  (void)counts;
 }
 
 #endif

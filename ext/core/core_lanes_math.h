@@ -11,14 +11,6 @@
 #include "core_lanes.h"
 #include "core_math.h"
 
-#if defined(__clang__)
-#define PLLM_UNROLLED _Pragma("clang loop unroll(full)")
-#elif defined(__GNUC__)
-#define PLLM_UNROLLED _Pragma("GCC unroll 8")
-#else
-#define PLLM_UNROLLED
-#endif
-
 #define PLLM_EACH(i, g) PLLM_UNROLLED for (int i = 0; i < (g); i++)
 
 enum { PLLM_GROUP_MOST = 8 };

@@ -22,8 +22,19 @@
 
 #if defined(__GNUC__)
 #define PLLM_INLINE inline __attribute__((always_inline))
+#define PLLM_NOT_INLINE __attribute__((noinline))
 #else
 #define PLLM_INLINE inline
+#define PLLM_NOT_INLINE
+#endif
+
+/* In front of a loop of at most eight turns. */
+#if defined(__clang__)
+#define PLLM_UNROLLED _Pragma("clang loop unroll_count(8)")
+#elif defined(__GNUC__)
+#define PLLM_UNROLLED _Pragma("GCC unroll 8")
+#else
+#define PLLM_UNROLLED
 #endif
 
 /* Have memory come nearer.  Inline, as gcc takes a function that does nothing else for one without effect and drops it. */
