@@ -186,7 +186,8 @@ PllmStatus pllm_evaluator_new(const PllmEvaluation *task, const PllmRun *run, Pl
   *evaluator = NULL;
   if (!e) return pllm_fail_nomem(err);
   e->task = *task;
-  e->run = pllm_core_run(run, run ? run->poll : NULL, run ? run->poll_arg : NULL);
+  if (run) e->run = *run;
+  e->run.threads = pllm_run_threads(run);
   e->kernel = best_kernel(&vector);
   e->piece_rows = PIECE_NUMBERS / (task->dim > models ? task->dim : models) + 1;
   block = &e->block;

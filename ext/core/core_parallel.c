@@ -227,7 +227,7 @@ static void start(PllmJob *job, const PllmRun *run, size_t count, size_t chunk,
 
 /* Whether helpers are still at that piece, or at any when it is NO_PIECE.  Under the lock. */
 static int at_work(const PllmJob *job, size_t piece) {
-  return job->running > 0 && (piece == NO_PIECE || !job->finished[piece]) && !in_child(job->crew);
+  return job->running > 0 && (piece == NO_PIECE || !job->finished[piece]);
 }
 
 /* Keep polling while helpers are at it: a body with long pieces may listen to what the poll says.  Under the lock. */

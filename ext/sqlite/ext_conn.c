@@ -3,8 +3,6 @@
 */
 #include "ext_int.h"
 
-#include <string.h>
-
 PllmConn *pllm_ext_conn_new(sqlite3 *db) {
   PllmConn *conn = pllm_alloc_zero(1, sizeof *conn);
   if (conn) {
@@ -46,10 +44,8 @@ PllmStatus pllm_ext_poll_open(PllmConn *conn, PllmExtPoll *poll, PllmError *err)
   int rc;
   poll->db = conn->db;
   poll->stmt = NULL;
-  memset(&poll->run, 0, sizeof poll->run);
-  poll->run.threads = conn->threads > 0 ? conn->threads : pllm_cores(); /* once: cores may come and go */
-  poll->run.poll = poll_connection;
-  poll->run.poll_arg = poll;
+  poll->run = (PllmRun){.threads = conn->threads, .poll = poll_connection, .poll_arg = poll};
+  poll->run.threads = pllm_run_threads(&poll->run); /* once: cores may come and go */
   rc = sqlite3_prepare_v2(conn->db, "SELECT 1", -1, &poll->stmt, NULL);
   if (rc != SQLITE_OK) return pllm_ext_sqlite_fail(err, conn->db, rc);
   status = pllm_crew_new(&poll->run.crew, err);

@@ -69,15 +69,15 @@ typedef struct UsersCursor {
   sqlite3_vtab_cursor base;
   int64_t id, last; /* current and last user; none when id > last */
   int64_t turn;
-  int64_t batch_first;  /* user of row 0 of the batch */
-  size_t batch_count;   /* users in the batch */
-  size_t batch_want;    /* size of the next one: grows while a scan goes on */
-  const double *batch;  /* its weights: `weights`, or ahead's */
-  double *weights;      /* owned [room][n_models] */
-  unsigned char *known; /* owned [room]; ahead's users are all known */
+  int64_t batch_first;   /* user of row 0 of the batch */
+  size_t batch_count;    /* users in the batch */
+  size_t batch_want;     /* size of the next one: grows while a scan goes on */
+  const double *batch;   /* its weights: `weights`, or ahead's */
+  double *weights;       /* owned [room][n_models] */
+  unsigned char *known;  /* owned [room]; ahead's users are all known */
   PllmUsersAhead *ahead; /* owned: of a scan that went beyond room, NULL: of none */
   PllmCrew *crew;        /* owned: its helpers */
-  unsigned char *bytes; /* owned [n_models * 8]: the current weights as a value */
+  unsigned char *bytes;  /* owned [n_models * 8]: the current weights as a value */
   size_t room;
 } UsersCursor;
 
@@ -189,8 +189,10 @@ static int usersShadowName(const char *suffix) {
   return sqlite3_stricmp(suffix, "declaration") == 0;
 }
 
-/* U5.  Without this SQLite would only say that the table may not be modified. */
-static int refuse(sqlite3_vtab *vtab) {
+/* U5.  Without this SQLite would only say that the table may not be modified.  SQLite asks to begin before a statement
+** writes, and only then.  It matters to refuse there already: before its first xUpdate a DELETE or UPDATE would collect the
+** rowids of all users, which may be billions. */
+static int usersRefuse(sqlite3_vtab *vtab) {
   UsersVtab *table = (UsersVtab *)vtab;
   sqlite3_free(vtab->zErrMsg);
   vtab->zErrMsg = sqlite3_mprintf("%s: a persona_users table is computed from its declaration and cannot be written; "
@@ -199,18 +201,12 @@ static int refuse(sqlite3_vtab *vtab) {
   return vtab->zErrMsg ? SQLITE_READONLY : SQLITE_NOMEM;
 }
 
-/* SQLite asks to begin before a statement writes, and only then.  It matters to refuse here already: before its first
-** xUpdate a DELETE or UPDATE would collect the rowids of all users, which may be billions. */
-static int usersBegin(sqlite3_vtab *vtab) {
-  return refuse(vtab);
-}
-
 /* Within the transaction that created the table SQLite does not ask. */
 static int usersUpdate(sqlite3_vtab *vtab, int argc, sqlite3_value **argv, sqlite3_int64 *rowid) {
   (void)argc;
   (void)argv;
   (void)rowid;
-  return refuse(vtab);
+  return usersRefuse(vtab);
 }
 
 /* ---- Planning ---- */
@@ -330,14 +326,14 @@ static PllmStatus with_poll(UsersVtab *table, UsersCursor *cursor, size_t count,
 
 /* The next batch of a long scan of philox users. */
 static PllmStatus fetch_ahead(UsersVtab *table, UsersCursor *cursor, PllmError *err) {
-  PllmRun run = {.threads = table->conn->threads};
-  PllmStatus status = PLLM_OK;
-  if (!cursor->crew) status = pllm_crew_new(&cursor->crew, err);
-  run.crew = cursor->crew;
-  if (status == PLLM_OK && !cursor->ahead)
+  PllmStatus status = cursor->crew ? PLLM_OK : pllm_crew_new(&cursor->crew, err);
+  if (status == PLLM_OK && !cursor->ahead) {
+    PllmRun run = {.threads = table->conn->threads, .crew = cursor->crew};
     status = pllm_users_ahead_open(&table->decl.population, cursor->turn, &run, &cursor->ahead, err);
+  }
   if (status == PLLM_OK)
-    status = pllm_users_ahead_next(cursor->ahead, cursor->id, cursor->last, &cursor->batch, &cursor->batch_count, err);
+    status =
+        pllm_users_ahead_next(cursor->ahead, cursor->id, cursor->last, &cursor->batch, &cursor->batch_count, err);
   cursor->batch_first = cursor->id;
   return status;
 }
@@ -493,7 +489,7 @@ static const sqlite3_module users_module = {
     .xColumn = usersColumn,
     .xRowid = usersRowid,
     .xUpdate = usersUpdate,
-    .xBegin = usersBegin,
+    .xBegin = usersRefuse,
     .xRename = usersRename,
     .xShadowName = usersShadowName,
 };

@@ -60,8 +60,7 @@ PllmStatus pllm_neighbors_find(const PllmNeighbors *neighbors, size_t begin, siz
 /*
 ** The same while the caller does something else: start hands the queries to helper threads, wait returns when found of that
 ** query is there and takes part in the work until then, stop ends whatever is still at work and frees the search (NULL
-** is accepted).  Everything passed to start stays readable until then, and run's
-** crew longer.
+** is accepted).  Everything passed to start stays readable until then, and run's crew longer.
 */
 typedef struct PllmNeighborSearch PllmNeighborSearch;
 PllmStatus pllm_neighbors_start(const PllmNeighbors *neighbors, size_t begin, size_t end, const float *queries,

@@ -80,8 +80,8 @@ PllmStatus pllm_users_philox_batch(const PllmPopulation *population, int64_t use
 /*
 ** A scan of philox users that draws ahead: while the caller works through one block of users, run's helper threads draw
 ** the next one.  Blocks grow from 512 users to 65,536 weights, so that a scan that ends early has drawn little for
-** nothing; two of the largest are the memory that this takes (1 MiB).  Run's poll is not
-** asked: a block takes milliseconds.  Its crew, if any, must outlive the scan.  One thread at a time.
+** nothing; two of the largest are the memory that this takes (1 MiB).  Run's poll is not asked: a block
+** takes milliseconds.  Its crew, if any, must outlive the scan.  One thread at a time.
 */
 typedef struct PllmUsersAhead PllmUsersAhead;
 PllmStatus pllm_users_ahead_open(const PllmPopulation *population, int64_t turn, const PllmRun *run,
