@@ -7,6 +7,11 @@
 ** utilities whose estimates differ by more than 2E are ordered alike by the exact and by the canonical f64 utility,
 ** whose own error of B*2^-53 is far inside the slack.  Blocks where W, S or W*S leaves f32's comfortable range get no
 ** estimate.
+**
+** No subnormal numbers.  Many processors take a hundred times as long for a product with a subnormal factor or result,
+** and a Dirichlet of small alpha gives many weights below 2^-126.  So estimates see weights rounded to multiples of about
+** W*2^-32 of their block, and scores to multiples of about S*2^-32: what is not 0 is far from subnormal, and together the
+** roundings are worth W*S*(B+1)*2^-32, which is inside the slack as well.
 */
 #include "core_votes.h"
 #include "core_simd.h"
@@ -33,8 +38,9 @@ typedef struct Job {
   const double *block_bound;        /* per USER_BLOCK: max over its users of sum|w| */
   int64_t *best, *worst;
   void (*kernel)(const PllmVoteTask *);
-  char *scratch; /* one piece of scratch_bytes per worker */
-  size_t scratch_bytes, max_responses;
+  int32_t *numbers;                 /* [max_responses]: 0, 1, 2, ... */
+  char *scratch;                    /* one piece of scratch_bytes per worker */
+  size_t scratch_bytes, max_responses, prompts_at_once;
 } Job;
 
 /* Canonical best and worst of one user on responses [first, first+n). */
@@ -57,17 +63,19 @@ static void choose(const Job *job, const double *weights, size_t first, size_t n
   job->worst[first + worst]++;
 }
 
-/* Scratch of one worker: a prompt's features in f32, its tallies, and the undecided users of a block. */
+/* Scratch of one worker: a piece's prompts as estimates see them, and a prompt's tallies and undecided users of a block. */
 typedef struct Scratch {
-  float *features;
+  double *largest; /* [PROMPT_PIECE]: of each prompt, max |s| */
+  float *features; /* [prompts at once][max_responses * models], see core_votes.h */
   uint32_t *best, *worst, *unsure;
 } Scratch;
 
 static Scratch scratch_of(const Job *job, int worker) {
   Scratch s;
   char *p = job->scratch + (size_t)worker * job->scratch_bytes;
-  s.features = (float *)(void *)p;
-  s.best = (uint32_t *)(void *)(p + job->max_responses * job->scores->n_models * sizeof(float));
+  s.largest = (double *)(void *)p;
+  s.features = (float *)(void *)(s.largest + PROMPT_PIECE);
+  s.best = (uint32_t *)(void *)(s.features + job->prompts_at_once * job->max_responses * job->scores->n_models);
   s.worst = s.best + job->max_responses;
   s.unsure = s.worst + job->max_responses;
   return s;
@@ -78,25 +86,28 @@ static float margin_of(double scale, size_t models, int32_t tag_bits) {
   return (float)(2.1 * 1.05 * scale * ((double)(models + 4) * 0x1p-24 + (double)(tag_bits + 1) * 0x1p-23));
 }
 
+#define LEAST 1e-20 /* largest weight of a block, and largest score of a prompt */
+
 static int comfortable(double size, double least) {
   return size > least && size < 1e30;
 }
 
-static void prompt_block(const Job *job, size_t first, size_t n, size_t start, size_t count, double largest,
-                         const Scratch *s) {
-  size_t models = job->scores->n_models, unsure = 0;
-  double heaviest = job->block_bound[start / USER_BLOCK], scale = largest * heaviest;
+/* One prompt, the i-th of its piece, for a block of users. */
+static void prompt_block(const Job *job, size_t prompt, size_t i, size_t start, size_t count, const Scratch *s) {
+  size_t models = job->scores->n_models, unsure = 0, first = job->scores->first[prompt];
+  size_t n = job->scores->first[prompt + 1] - first;
+  double largest = s->largest[i], heaviest = job->block_bound[start / USER_BLOCK], scale = largest * heaviest;
   PllmVoteTask task = {.models = models, .responses = n, .users = count};
   task.tag_bits = 7; /* the tallies of small prompts read three bits */
   while ((size_t)task.tag_bits + 1 < n) task.tag_bits = task.tag_bits * 2 + 1;
-  /* f32 holds both factors and the sums with room to spare, or nothing is estimated: below 2^-126 a conversion errs
-  ** by an absolute 2^-150, which the margin covers as long as W and S themselves are far above that */
-  if (!comfortable(largest, 1e-30) || !comfortable(heaviest, 1e-30) || !comfortable(scale, 1e-20) || n > MAX_TAGGED) {
+  /* f32 holds both factors, their products and the sums with room to spare, or nothing is estimated */
+  if (!comfortable(largest, LEAST) || !comfortable(heaviest, LEAST) || !comfortable(scale, 1e-18) || n > MAX_TAGGED) {
     for (size_t u = 0; u < count; u++) choose(job, job->weights + (start + u) * models, first, n);
     return;
   }
   task.weights = job->tiles + start * models;
-  task.features = s->features;
+  task.features = s->features + i * job->max_responses * models;
+  task.numbers = job->numbers;
   task.margin = margin_of(scale, models, task.tag_bits);
   task.best = s->best;
   task.worst = s->worst;
@@ -108,46 +119,72 @@ static void prompt_block(const Job *job, size_t first, size_t n, size_t start, s
     job->best[first + r] += s->best[r];
     job->worst[first + r] += s->worst[r];
   }
-  for (size_t i = 0; i < unsure; i++) choose(job, job->weights + (start + s->unsure[i]) * models, first, n);
+  for (size_t u = 0; u < unsure; u++) choose(job, job->weights + (start + s->unsure[u]) * models, first, n);
+}
+
+/* To add and take off again: rounds numbers up to `largest` to multiples of 2^-33 to 2^-31 of it, by at most 2^-32. */
+static double rounding(double largest) {
+  return largest * 0x1p21;
+}
+
+/* A prompt's scores, in blocks of 8 responses; returns the largest. */
+static double estimated_prompt(const PllmScores *scores, size_t prompt, float *features) {
+  size_t models = scores->n_models, first = scores->first[prompt], n = scores->first[prompt + 1] - first;
+  const double *rewards = scores->rewards + first * models;
+  double largest = 0;
+  for (size_t k = 0; k < n * models; k++)
+    if (fabs(rewards[k]) > largest) largest = fabs(rewards[k]);
+  if (!comfortable(largest, LEAST)) return largest;
+  for (size_t r = 0; r < n; r++)
+    for (size_t b = 0; b < models; b++)
+      features[(r / 8 * models + b) * 8 + r % 8] = (float)(rewards[r * models + b] + rounding(largest) - rounding(largest));
+  return largest;
 }
 
 static void votes_piece(void *arg, size_t begin, size_t end, int worker) {
   const Job *job = arg;
-  const PllmScores *scores = job->scores;
-  size_t models = scores->n_models;
   Scratch s = scratch_of(job, worker);
+  size_t stride = job->max_responses * job->scores->n_models;
+  for (size_t i = begin; i < end; i++)
+    s.largest[i - begin] = estimated_prompt(job->scores, job->prompts[i], s.features + (i - begin) * stride);
   for (size_t start = job->begin; start < job->end; start += USER_BLOCK) {
     size_t count = job->end - start < USER_BLOCK ? job->end - start : USER_BLOCK;
-    for (size_t i = begin; i < end; i++) {
-      size_t p = job->prompts[i], first = scores->first[p], n = scores->first[p + 1] - first;
-      const double *rewards = scores->rewards + first * scores->n_models;
-      double largest = 0;
-      for (size_t r = 0; r < n; r++)
-        for (size_t b = 0; b < models; b++) {
-          double reward = rewards[r * models + b], size = fabs(reward);
-          /* larger ones are never estimated */
-          s.features[(r / 8 * models + b) * 8 + r % 8] = size <= FLT_MAX ? (float)reward : 0;
-          if (size > largest) largest = size;
-        }
-      if (n > 0) prompt_block(job, first, n, start, count, largest, &s);
-    }
+    for (size_t i = begin; i < end; i++)
+      if (job->scores->first[job->prompts[i] + 1] > job->scores->first[job->prompts[i]])
+        prompt_block(job, job->prompts[i], i - begin, start, count, &s);
   }
 }
 
-/* Weights into tiles of 16 users, and the bound of each block. */
-static PllmStatus pack(const Job *job, float *tiles, double *bound, PllmError *err) {
+/* Weights of a block of users, from user `begin` to before `end`, into tiles of 16; returns their bound, or -1 and the row
+** whose weights have none. */
+static double pack_block(const Job *job, size_t begin, size_t end, float *tiles, size_t *bad) {
   size_t models = job->scores->n_models;
-  for (size_t u = 0; u < job->users; u++) {
+  double bound = 0;
+  for (size_t u = begin; u < end; u++) {
     const double *w = job->weights + u * models;
     double sum = 0;
-    for (size_t b = 0; b < models; b++) {
-      sum += fabs(w[b]);
-      tiles[(u / PLLM_VOTE_TILE * models + b) * PLLM_VOTE_TILE + u % PLLM_VOTE_TILE] =
-          fabs(w[b]) <= FLT_MAX ? (float)w[b] : 0;
+    for (size_t b = 0; b < models; b++) sum += fabs(w[b]);
+    if (!(sum <= DBL_MAX)) {
+      *bad = u;
+      return -1;
     }
-    if (!(sum <= DBL_MAX))
-      return pllm_fail(err, PLLM_INVALID, "the weights of user row %zu are not finite, or add up beyond the range of numbers", u);
-    if (sum > bound[u / USER_BLOCK]) bound[u / USER_BLOCK] = sum;
+    if (sum > bound) bound = sum;
+  }
+  for (size_t u = begin; u < end && comfortable(bound, LEAST); u++)
+    for (size_t b = 0; b < models; b++)
+      tiles[(u / PLLM_VOTE_TILE * models + b) * PLLM_VOTE_TILE + u % PLLM_VOTE_TILE] =
+          (float)(job->weights[u * models + b] + rounding(bound) - rounding(bound));
+  return bound;
+}
+
+/* Weights into tiles, and the bound of each block. */
+static PllmStatus pack(const Job *job, float *tiles, double *bound, PllmError *err) {
+  for (size_t begin = 0; begin < job->users; begin += USER_BLOCK) {
+    size_t end = job->users - begin < USER_BLOCK ? job->users : begin + USER_BLOCK, bad = 0;
+    bound[begin / USER_BLOCK] = pack_block(job, begin, end, tiles, &bad);
+    if (bound[begin / USER_BLOCK] < 0)
+      return pllm_fail(err, PLLM_INVALID, "the weights of user row %zu are not finite, or add up beyond the range of numbers",
+                       bad);
   }
   return PLLM_OK;
 }
@@ -190,12 +227,16 @@ PllmStatus pllm_votes(const PllmScores *scores, const size_t *prompts, size_t n_
     if (n > job.max_responses) job.max_responses = n;
   }
   job.max_responses = (job.max_responses + 7) / 8 * 8;
-  job.scratch_bytes = (job.max_responses * (models + 2) + USER_BLOCK) * sizeof(float);
+  step = users_at_once(job.max_responses * models);
+  job.prompts_at_once = prompts_at_once(job.max_responses * models * (users < step ? users : step));
+  job.scratch_bytes = PROMPT_PIECE * sizeof(double) +
+                      (job.max_responses * (job.prompts_at_once * models + 2) + USER_BLOCK) * sizeof(float);
   job.scratch_bytes = (job.scratch_bytes + 63) / 64 * 64;
+  job.numbers = pllm_alloc(job.max_responses, sizeof *job.numbers);
   tiles = pllm_alloc_aligned(job.padded, models * sizeof *tiles);
   bound = pllm_alloc_zero(blocks, sizeof *bound);
   job.scratch = pllm_alloc_aligned((size_t)pllm_run_threads(run), job.scratch_bytes);
-  if (!tiles || !bound || !job.scratch) {
+  if (!tiles || !bound || !job.numbers || !job.scratch) {
     status = pllm_fail_nomem(err);
     goto done;
   }
@@ -205,15 +246,15 @@ PllmStatus pllm_votes(const PllmScores *scores, const size_t *prompts, size_t n_
   job.tiles = tiles;
   job.block_bound = bound;
   job.kernel = best_kernel();
-  step = users_at_once(job.max_responses * models);
+  for (size_t r = 0; r < job.max_responses; r++) job.numbers[r] = (int32_t)r;
   for (status = PLLM_OK; status == PLLM_OK && job.begin < users; job.begin += step) {
     job.end = users - job.begin < step ? users : job.begin + step;
-    status = pllm_parallel(run, n_prompts, prompts_at_once(job.max_responses * models * (job.end - job.begin)),
-                           votes_piece, &job, err);
+    status = pllm_parallel(run, n_prompts, job.prompts_at_once, votes_piece, &job, err);
   }
 done:
   pllm_free_aligned(tiles);
   pllm_free(bound);
+  pllm_free(job.numbers);
   pllm_free_aligned(job.scratch);
   return status;
 }

@@ -13,7 +13,8 @@
 typedef struct PllmVoteTask {
   size_t models, responses, users;
   const float *weights;   /* tiles of 16 users, [tile][models][16], 64-byte aligned, padded with zeros */
-  const float *features;  /* [responses][models] */
+  const float *features;  /* blocks of 8 responses: [block][models][8] */
+  const int32_t *numbers; /* 0, 1, 2, ...: from memory they go into vectors by themselves */
   float margin;           /* leads below this are undecided */
   int32_t tag_bits;       /* low mantissa bits that hold a response's number: 2^k - 1 >= responses - 1 */
   uint32_t *best, *worst; /* [responses], added to */

@@ -70,10 +70,11 @@ static PLLM_INLINE Extremes extremes_of(const PllmVec *u, const int n) {
   return e;
 }
 
+/* Responses first to first + n - 1. */
 static PLLM_INLINE Extremes block(const PllmVoteTask *t, const float *weights, size_t first, const int n) {
   PllmVec u[8];
   utilities(weights, t->models, t->features + first * t->models, n, u);
-  for (int r = 0; r < n; r++) u[r] = pllm_vec_tag(u[r], ~t->tag_bits, (int32_t)first + r);
+  for (int r = 0; r < n; r++) u[r] = pllm_vec_tag(u[r], ~t->tag_bits, t->numbers[first + (size_t)r]);
   return extremes_of(u, n);
 }
 
@@ -90,11 +91,12 @@ static PLLM_INLINE Extremes rest(const PllmVoteTask *t, const float *weights, si
   }
 }
 
-/* A vector with users that are not there, or undecided: lane by lane. */
-static void vote_lanes(const PllmVoteTask *t, size_t user, unsigned valid, unsigned unsure, const Extremes *e) {
+/* A vector with users that are not there, or undecided: lane by lane.  Inline, as a call would have every vector that the
+** loop around it keeps in a register wait in memory. */
+static PLLM_INLINE void vote_lanes(const PllmVoteTask *t, size_t user, unsigned valid, unsigned unsure, Extremes e) {
   _Alignas(64) uint32_t best[PLLM_VEC_LANES], worst[PLLM_VEC_LANES];
-  pllm_vec_store_bits(best, e->best);
-  pllm_vec_store_bits(worst, e->worst);
+  pllm_vec_store_bits(best, e.best);
+  pllm_vec_store_bits(worst, e.worst);
   for (unsigned i = 0; i < PLLM_VEC_LANES; i++) {
     if (!(valid >> i & 1)) continue;
     if (unsure >> i & 1) {
@@ -132,7 +134,7 @@ static PLLM_INLINE void vote_all(const PllmVoteTask *t, const int small, const i
         pllm_vec_tally(&best, e.best);
         pllm_vec_tally(&worst, e.worst);
       } else {
-        vote_lanes(t, user, valid, unsure, &e);
+        vote_lanes(t, user, valid, unsure, e);
       }
     }
     if (small) {

@@ -3,32 +3,40 @@
 
 #include "../../ext/core/core_simd.h"
 
+#include <fenv.h>
+#include <math.h>
 #include <stdlib.h>
-
 
 typedef struct Case {
   const char *name;
   size_t models, prompts, users;
-  size_t responses; /* per prompt; 0: 0..20, ragged */
+  size_t responses; /* per prompt; 0: 0..20, ragged; SIZE_MAX: none */
   double scale;     /* of the rewards */
   int ties;         /* rewards and weights from a few values: exact ties everywhere, and near ties by rounding */
   double weight;    /* scale of the weights */
+  double decades;   /* over which weights and rewards spread below their scale, as weights of a small alpha do */
 } Case;
+
+/* A factor from 10^-decades to 1. */
+static double spread(double decades) {
+  return decades > 0 ? pow(10, -decades * tap_uniform()) : 1;
+}
 
 static void check(const Case *c) {
   size_t *first = pllm_alloc(c->prompts + 1, sizeof *first), n = 0;
   for (size_t p = 0; p <= c->prompts; p++) {
     first[p] = n;
-    n += c->responses ? c->responses : (size_t)(tap_uniform() * 21);
+    n += c->responses == SIZE_MAX ? 0 : c->responses ? c->responses : (size_t)(tap_uniform() * 21);
   }
   n = first[c->prompts];
   size_t *prompts = pllm_alloc(c->prompts, sizeof *prompts);
   for (size_t p = 0; p < c->prompts; p++) prompts[p] = c->prompts - 1 - p;
   double *rewards = pllm_alloc(n * c->models, sizeof *rewards), *weights = pllm_alloc(c->users * c->models, 8);
   for (size_t i = 0; i < n * c->models; i++)
-    rewards[i] = c->scale * (c->ties ? (double)(int)(tap_uniform() * 3) / 10 : tap_uniform() * 6 - 3);
+    rewards[i] = c->scale * spread(c->decades) * (c->ties ? (double)(int)(tap_uniform() * 3) / 10 : tap_uniform() * 6 - 3);
   for (size_t i = 0; i < c->users * c->models; i++)
-    weights[i] = c->weight * (c->ties ? (double)(int)(tap_uniform() * 3) / 7 : tap_uniform() * tap_uniform());
+    weights[i] = c->weight * spread(c->decades) *
+                 (c->ties ? (double)(int)(tap_uniform() * 3) / 7 : tap_uniform() * tap_uniform());
   PllmScores scores = {
       .n_models = c->models, .n_prompts = c->prompts, .n_responses = n, .first = first, .rewards = rewards};
   int64_t *want = pllm_alloc_zero(2 * n, 8), *got = pllm_alloc(2 * n, 8);
@@ -52,9 +60,13 @@ static void check(const Case *c) {
       PllmError err = {0};
       pllm_core_isa_limit((PllmIsa)isa);
       memset(got, 0, 2 * n * 8);
+      feclearexcept(FE_ALL_EXCEPT);
       PllmStatus status = pllm_votes(&scores, prompts, c->prompts, weights, c->users, got, got + n, &run, &err);
       tap_check(status == PLLM_OK && memcmp(got, want, 2 * n * 8) == 0, "%s, %s, %d threads", c->name,
                 pllm_kernel_description(), threads);
+      if (c->decades > 0 && threads == 1)
+        tap_check(!fetestexcept(FE_UNDERFLOW), "%s, %s: no subnormal numbers, which many processors are slow with", c->name,
+                  pllm_kernel_description());
     }
   pllm_core_isa_limit(PLLM_ISA_AVX512);
   pllm_free(first);
@@ -67,25 +79,29 @@ static void check(const Case *c) {
 
 int main(void) {
   static const Case cases[] = {
-      {"eight responses, ten models", 10, 40, 1030, 8, 1, 0, 1},
-      {"one response", 3, 20, 17, 1, 1, 0, 1},
-      {"ragged prompts", 7, 60, 515, 0, 1, 0, 1},
-      {"one model", 1, 50, 40, 5, 1, 0, 1},
-      {"exact and near ties", 10, 60, 300, 8, 1, 1, 1},
-      {"ragged ties", 4, 60, 300, 0, 1, 1, 1},
-      {"many responses", 5, 3, 50, 1500, 1, 0, 1},
-      {"a thousand responses", 5, 3, 50, 1000, 1, 0, 1},
-      {"so wide that users come in tiles", 256, 3, 75, 1000, 1, 0, 1},
-      {"so wide that nothing is estimated", 256, 2, 40, 1500, 1, 0, 1},
-      {"256 models", 256, 10, 33, 8, 1, 0, 1},
-      {"rewards beyond f32", 10, 20, 100, 8, 1e200, 0, 1},
-      {"rewards below f32", 10, 20, 100, 8, 1e-200, 0, 1},
-      {"rewards of zero", 10, 20, 100, 8, 0, 0, 1},
-      {"rewards subnormal in f32, huge weights", 10, 20, 600, 8, 1e-42, 0, 1e30},
-      {"weights subnormal in f32, huge rewards", 10, 20, 600, 8, 1e28, 0, 1e-42},
-      {"weights beyond f32, tiny rewards", 10, 20, 600, 8, 1e-35, 0, 1e45},
-      {"weights below f32, huge rewards", 10, 20, 600, 8, 1e29, 0, 1e-48},
-      {"small weights, large rewards", 10, 20, 600, 8, 1e20, 0, 1e-25},
+      {"eight responses, ten models", 10, 40, 1030, 8, 1, 0, 1, 0},
+      {"one response", 3, 20, 17, 1, 1, 0, 1, 0},
+      {"ragged prompts", 7, 60, 515, 0, 1, 0, 1, 0},
+      {"one model", 1, 50, 40, 5, 1, 0, 1, 0},
+      {"exact and near ties", 10, 60, 300, 8, 1, 1, 1, 0},
+      {"ragged ties", 4, 60, 300, 0, 1, 1, 1, 0},
+      {"many responses", 5, 3, 50, 1500, 1, 0, 1, 0},
+      {"a thousand responses", 5, 3, 50, 1000, 1, 0, 1, 0},
+      {"so wide that users come in tiles", 256, 3, 75, 1000, 1, 0, 1, 0},
+      {"so wide that nothing is estimated", 256, 2, 40, 1500, 1, 0, 1, 0},
+      {"256 models", 256, 10, 33, 8, 1, 0, 1, 0},
+      {"rewards beyond f32", 10, 20, 100, 8, 1e200, 0, 1, 0},
+      {"rewards below f32", 10, 20, 100, 8, 1e-200, 0, 1, 0},
+      {"rewards of zero", 10, 20, 100, 8, 0, 0, 1, 0},
+      {"rewards subnormal in f32, huge weights", 10, 20, 600, 8, 1e-42, 0, 1e30, 0},
+      {"weights subnormal in f32, huge rewards", 10, 20, 600, 8, 1e28, 0, 1e-42, 0},
+      {"weights beyond f32, tiny rewards", 10, 20, 600, 8, 1e-35, 0, 1e45, 0},
+      {"weights below f32, huge rewards", 10, 20, 600, 8, 1e29, 0, 1e-48, 0},
+      {"small weights, large rewards", 10, 20, 600, 8, 1e20, 0, 1e-25, 0},
+      {"weights and rewards of many magnitudes", 10, 40, 1030, 8, 1, 0, 1, 60},
+      {"ragged prompts of many magnitudes", 7, 60, 515, 0, 1, 0, 1, 60},
+      {"many magnitudes at the least that is estimated", 10, 20, 600, 8, 1e-9, 0, 1e-9, 12},
+      {"no response at all", 2, 3, 20, SIZE_MAX, 1, 0, 1, 0},
   };
   PllmScores none = {.n_models = 1};
   double bad[2] = {1, NAN};
