@@ -20,7 +20,7 @@ fi
 isa() { # the instruction set that the Makefile gives this file
   case $(uname -m):$1 in
     x86_64:*_avx2.c) echo "-mavx2 -mfma" ;;
-    x86_64:*_vnni.c) echo "-mavx512f -mavx512vnni" ;;
+    x86_64:*_vnni.c) echo "-mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512vnni" ;;
     x86_64:*_avx512.c) echo "-mavx512f -mavx512bw -mavx512dq -mavx512vl" ;;
   esac
 }

@@ -166,11 +166,8 @@ void pllm_core_dirichlet_one(const PllmDirichlet *d, uint64_t id, int64_t turn, 
 
 static PllmDrawKernel *kernel(void) {
 #if defined(__x86_64__) && defined(__GNUC__)
-  switch (pllm_core_isa()) {
-  case PLLM_ISA_AVX512: return pllm_core_draw_avx512;
-  case PLLM_ISA_AVX2: return pllm_core_draw_avx2;
-  default: break;
-  }
+  if (pllm_core_isa() >= PLLM_ISA_AVX512) return pllm_core_draw_avx512;
+  if (pllm_core_isa() == PLLM_ISA_AVX2) return pllm_core_draw_avx2;
 #endif
   return pllm_core_draw_base;
 }

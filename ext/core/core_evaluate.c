@@ -13,7 +13,7 @@
 #include <string.h>
 
 /* PIECE_NUMBERS: of a side's features, those that fit the second-level cache. */
-enum { PIECE_TILES = 4, PIECE_NUMBERS = 16384 };
+enum { PIECE_TILES = 2, PIECE_NUMBERS = 16384 };
 
 enum { UNDER_WAY = 2 }; /* blocks of users at a time */
 
@@ -47,11 +47,11 @@ struct PllmEvaluator {
 
 /* ---- Tiles of users ---- */
 
-/* weights[users][dim] of up to TILE users, side by side; lanes without a user are zero. */
+/* weights[users][dim] of up to TILE users, side by side; lanes without a user repeat the last, who can be estimated. */
 static void pack(const double *weights, size_t users, size_t dim, double *tile) {
-  if (users < PLLM_JUDGE_TILE) memset(tile, 0, dim * PLLM_JUDGE_TILE * sizeof *tile);
   for (size_t b = 0; b < dim; b++)
-    for (size_t u = 0; u < users; u++) tile[b * PLLM_JUDGE_TILE + u] = weights[u * dim + b];
+    for (size_t u = 0; u < PLLM_JUDGE_TILE; u++)
+      tile[b * PLLM_JUDGE_TILE + u] = weights[(u < users ? u : users - 1) * dim + b];
 }
 
 /* rows: the sums of the picks' features and, TILE strides on, of the best responses'. */
@@ -160,9 +160,9 @@ size_t pllm_evaluate_prompts(const PllmEvaluation *task) {
 static void (*best_kernel(size_t *vector))(const PllmJudgeTask *) {
   *vector = 4;
 #if defined(__x86_64__)
-  if (pllm_core_isa() == PLLM_ISA_AVX512) {
+  if (pllm_core_isa() >= PLLM_ISA_AVX512) {
     *vector = 8;
-    return pllm_core_judge_avx512;
+    return pllm_core_isa() == PLLM_ISA_AVX512 ? pllm_core_judge_avx512 : pllm_core_judge_vnni;
   }
   if (pllm_core_isa() == PLLM_ISA_AVX2) return pllm_core_judge_avx2;
 #endif
@@ -257,7 +257,7 @@ static size_t tiles_of(const Judging *j) {
 /* Fewer where a tile takes long, for the sake of interrupts and of many threads. */
 static size_t tiles_at_once(const PllmEvaluator *e) {
   size_t tiles = PIECE_TILES;
-  while (tiles > 1 && (double)tiles * e->block.work > 2 * PLLM_JUDGE_WORK) tiles /= 2;
+  while (tiles > 1 && (double)tiles * e->block.work > PLLM_JUDGE_WORK) tiles /= 2;
   return tiles;
 }
 

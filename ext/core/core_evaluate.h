@@ -7,8 +7,8 @@
 
 #include "core_int.h"
 
-/* Users of a tile: the widest vector of f32. */
-#define PLLM_JUDGE_TILE 16
+/* Users of a tile: the widest vector of 16-bit integers. */
+#define PLLM_JUDGE_TILE 32
 
 /* Responses of a prompt that can be estimated (core_evaluate_quick.h), and their pairs. */
 #define PLLM_JUDGE_QUICK 8
@@ -108,5 +108,6 @@ void pllm_judge_block_next(const PllmEvaluation *task, PllmJudgeBlock *block, Pl
 void pllm_core_judge_base(const PllmJudgeTask *task);
 void pllm_core_judge_avx2(const PllmJudgeTask *task);
 void pllm_core_judge_avx512(const PllmJudgeTask *task);
+void pllm_core_judge_vnni(const PllmJudgeTask *task);
 
 #endif

@@ -102,7 +102,7 @@ static PLLM_INLINE void judge(const Vec *t, const Vec *e, const size_t n, const 
   if (rival) sums[PLLM_SUM_WINS] += COUNT(pick_t > *rival);
 }
 
-/* Rows that the users of a tile chose for one prompt, numbered within the block. */
+/* Where, in the truth's features of the block, the rows begin that the users of a tile chose for one prompt. */
 typedef uint32_t Chosen[PLLM_N_ROWS][PLLM_JUDGE_TILE];
 
 /* One prompt for the users in lanes `lane` to lane + WIDTH - 1 of the tile. */
@@ -131,7 +131,8 @@ static void judge_lanes(const PllmJudgeTask *task, const PllmJudgePrompt *prompt
   }
   for (int i = 0; i < PLLM_N_SUMS; i++) memcpy(task->sums + i * PLLM_JUDGE_TILE + lane, &sums[i], sizeof *sums);
   for (int i = 0; i < PLLM_N_ROWS; i++)
-    for (size_t k = 0; k < WIDTH; k++) (*chosen)[i][lane + k] = (uint32_t)prompt->first + (uint32_t)at[i][k];
+    for (size_t k = 0; k < WIDTH; k++)
+      (*chosen)[i][lane + k] = (uint32_t)((prompt->first + (size_t)at[i][k]) * t_stride);
 }
 
 #include "core_evaluate_quick.h"
@@ -157,7 +158,7 @@ static PLLM_INLINE void add_columns(const PllmJudgeTask *task, const Chosen *cho
     PLLM_UNROLLED
     for (size_t i = 0; i < PLLM_N_ROWS; i++) PLLM_UNROLLED
     for (size_t k = 0; k < USERS; k++) {
-      const double *from = features + chosen[p][i][lane + k] * stride;
+      const double *from = features + chosen[p][i][lane + k];
       PLLM_UNROLLED
       for (int v = 0; v < n; v++) {
         memcpy(&row, from + v * WIDTH, sizeof row);

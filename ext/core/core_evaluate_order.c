@@ -61,7 +61,7 @@ static int order_user(const double *w, size_t dim, int16_t *pairs, int16_t *apar
     sum += x;
     if (x > most) most = x;
   }
-  if (!(sum > 1e-280 && sum < 1e270)) return 0; /* nor is a lane without a user */
+  if (!(sum > 1e-280 && sum < 1e270)) return 0;
   scale = MOST / most < MOST_SUM / sum ? MOST / most : MOST_SUM / sum;
   for (size_t b = 0; b < dim; b++) {
     double exact = w[b * TILE] * scale;

@@ -18,6 +18,7 @@ enum { QUICK_PROMPTS = 32767 / PLLM_JUDGE_QUICK_PAIRS };
 enum { FEW = PLLM_SHORTS / 2 };
 
 typedef PllmShorts Shorts;
+typedef PllmTruths Truths;
 
 /* Counts of the quick prompts decided, by part. */
 typedef struct Counts {
@@ -42,10 +43,9 @@ static void quick_begin(const PllmJudgeTask *task, Quick *quick) {
     }
 }
 
-/* Estimates of 8 responses for the users of a part.  As many sums at a time as there are registers for and the
-** multiplier's latency needs. */
+/* Estimates of 8 responses for the users of a part.  As many sums at a time as there are registers for. */
 static PLLM_INLINE void estimates(const int16_t *weights, const int16_t *features, size_t pairs, Shorts *q) {
-  enum { SOME = 8 / VECS };
+  enum { SOME = PLLM_PAIR_LANES == 16 ? 8 : 4 };
   PLLM_UNROLLED
   for (int first = 0; first < 8; first += SOME) {
     PllmSums sum[SOME][VECS];
@@ -72,7 +72,8 @@ static PLLM_INLINE void estimates(const int16_t *weights, const int16_t *feature
 
 /* The least and the greatest of eight, and whether all are apart. */
 typedef struct Order {
-  Shorts least, greatest, apart;
+  Shorts least, greatest;
+  Truths apart;
 } Order;
 
 /* Sort by 19 exchanges. */
@@ -92,14 +93,14 @@ static PLLM_INLINE Order order_of(const Shorts *q, Shorts apart) {
   gap = pllm_shorts_sub(sorted[1], sorted[0]);
   PLLM_UNROLLED
   for (int i = 1; i < 7; i++) gap = pllm_shorts_min(gap, pllm_shorts_sub(sorted[i + 1], sorted[i]));
-  return (Order){sorted[0], sorted[7], gap >= apart};
+  return (Order){sorted[0], sorted[7], pllm_shorts_ge(gap, apart)};
 }
 
 /* Which of q is x, one of them. */
 static PLLM_INLINE Shorts where(const Shorts *q, Shorts x) {
   Shorts number = {0};
   PLLM_UNROLLED
-  for (int16_t i = 1; i < 8; i++) number |= (q[i] == x) & i;
+  for (int16_t i = 1; i < 8; i++) number = pllm_shorts_put(number, pllm_shorts_eq(q[i], x), (Shorts){0} + i);
   return number;
 }
 
@@ -107,16 +108,16 @@ static PLLM_INLINE Shorts where(const Shorts *q, Shorts x) {
 static PLLM_INLINE Shorts across(const Shorts *q, Shorts x, const Shorts *other) {
   Shorts found = {0};
   PLLM_UNROLLED
-  for (int i = 0; i < 8; i++) found |= (q[i] == x) & other[i];
+  for (int i = 0; i < 8; i++) found = pllm_shorts_put(found, pllm_shorts_eq(q[i], x), other[i]);
   return found;
 }
 
-/* Vector by vector: one memcpy of them all would go through memory. */
-static PLLM_INLINE void store_rows(Shorts at, const PllmJudgePrompt *prompt, uint32_t *rows) {
+/* Where the rows begin.  Vector by vector: one memcpy of them all would go through memory. */
+static PLLM_INLINE void store_rows(Shorts at, size_t first, size_t stride, uint32_t *rows) {
   PllmInts row[VECS];
   pllm_shorts_widen(at, row);
   for (int v = 0; v < VECS; v++) {
-    row[v] += (int32_t)prompt->first;
+    row[v] = (row[v] + (int32_t)first) * (int32_t)stride;
     memcpy(rows + v * PLLM_PAIR_LANES, &row[v], sizeof row[v]);
   }
 }
@@ -169,15 +170,25 @@ static int rank_lane(const Side *side, Shorts *q, int lane) {
 
 /* Ranks for the users whose estimates are not apart; false where that is not to be done or cannot be. */
 static PLLM_NOT_INLINE int rank_rest(const Side *side, Shorts *q, Order *order) {
-  int rest = PLLM_SHORTS;
-  for (int i = 0; i < PLLM_SHORTS; i++) rest += order->apart[i];
-  if (rest > FEW) return 0;
-  for (int i = 0; rest > 0; i++)
-    if (!order->apart[i]) {
-      if (!rank_lane(side, q, i)) return 0;
-      rest--;
-    }
+  uint32_t rest = pllm_truths_bits(order->apart) ^ PLLM_SHORTS_ALL;
+  if (__builtin_popcount(rest) > FEW) return 0;
+  for (; rest; rest &= rest - 1)
+    if (!rank_lane(side, q, __builtin_ctz(rest))) return 0;
   *order = order_of(q, (Shorts){0}); /* whether they are apart is settled */
+  return 1;
+}
+
+/* Have all estimates of a part's users be apart.  By a copy, so that the estimates may stay in registers where they are. */
+static PLLM_INLINE int settle(const Side *side, Shorts *q, Order *order) {
+  Shorts copy[8];
+  Order ranks = *order;
+  if (pllm_truths_bits(order->apart) == PLLM_SHORTS_ALL) return 1;
+  PLLM_UNROLLED
+  for (int i = 0; i < 8; i++) copy[i] = q[i];
+  if (!rank_rest(side, copy, &ranks)) return 0;
+  PLLM_UNROLLED
+  for (int i = 0; i < 8; i++) q[i] = copy[i];
+  *order = ranks;
   return 1;
 }
 
@@ -197,23 +208,26 @@ static PLLM_INLINE void judge_part(const PllmJudgeTask *task, const PllmJudgePro
   by_t = order_of(t, quick->apart_t[part]);
   estimates(task->estimate_order->weights + 2 * lane, task->quick.estimate + q * e_pairs * 16, e_pairs, e);
   by_e = order_of(e, quick->apart_e[part]);
-  if ((!pllm_shorts_all(by_t.apart) && !rank_rest(&truth, t, &by_t)) ||
-      (!pllm_shorts_all(by_e.apart) && !rank_rest(&estimate, e, &by_e))) {
+  if (!settle(&truth, t, &by_t) || !settle(&estimate, e, &by_e)) {
     for (int i = 0; i < PLLM_SHORTS; i += WIDTH) judge_lanes(task, prompt, (size_t)(lane + i), chosen);
     return;
   }
   ALL_UNROLLED
   for (int i = 0; i < 7; i++) ALL_UNROLLED
-  for (int j = i + 1; j < 8; j++) differ -= (t[i] > t[j]) ^ (e[i] > e[j]);
+  for (int j = i + 1; j < 8; j++)
+    differ = pllm_shorts_plus_true(differ, pllm_shorts_gt(t[i], t[j]) ^ pllm_shorts_gt(e[i], e[j]));
   best = where(t, by_t.greatest);
   pick = where(e, by_e.greatest);
   counts->prompts[part] += 1;
   counts->differ[part] += differ;
-  counts->top1[part] -= best == pick;
-  counts->pair[part] -= across(t, by_t.greatest, e) > across(t, by_t.least, e);
-  if (prompt->reference != SIZE_MAX) counts->wins[part] -= across(e, by_e.greatest, t) > t[prompt->reference];
-  store_rows(pick, prompt, (*chosen)[PLLM_ROW_PICK] + lane);
-  store_rows(best, prompt, (*chosen)[PLLM_ROW_BEST] + lane);
+  counts->top1[part] = pllm_shorts_plus_true(counts->top1[part], pllm_shorts_eq(best, pick));
+  counts->pair[part] = pllm_shorts_plus_true(
+      counts->pair[part], pllm_shorts_gt(across(t, by_t.greatest, e), across(t, by_t.least, e)));
+  if (prompt->reference != SIZE_MAX)
+    counts->wins[part] = pllm_shorts_plus_true(
+        counts->wins[part], pllm_shorts_gt(across(e, by_e.greatest, t), t[prompt->reference]));
+  store_rows(pick, prompt->first, task->truth_stride, (*chosen)[PLLM_ROW_PICK] + lane);
+  store_rows(best, prompt->first, task->truth_stride, (*chosen)[PLLM_ROW_BEST] + lane);
 }
 
 /* The counts into the sums, to begin anew.  Pairs that are not ordered differently are ordered alike: estimates that tie

@@ -14,7 +14,7 @@
 #if defined(__SSE2__)
 
 #include <immintrin.h>
-#if defined(__AVX512BW__) || defined(__AVX512VNNI__)
+#if defined(__AVX512BW__)
 #define PLLM_PAIR_LANES 16
 #define PLLM_MADD_OP(name) _mm512_##name
 typedef __m512i PllmPairs, PllmSums, PllmTotals;
@@ -117,7 +117,9 @@ static inline void pllm_totals_add_to(int32_t *out, PllmTotals t) {
 #endif
 
 /* Have a sum be in a register now: gcc puts off the additions of several, and has none left. */
-#if defined(__SSE2__)
+#if defined(__AVX512F__)
+#define PLLM_SUMS_NOW(s) __asm__("" : "+v"(s))
+#elif defined(__SSE2__)
 #define PLLM_SUMS_NOW(s) __asm__("" : "+x"(s))
 #else
 #define PLLM_SUMS_NOW(s) (void)0

@@ -300,7 +300,7 @@ static int search_poll(void *arg) {
 
 static PllmNeighborKernel *best_kernel(void) {
 #if defined(__x86_64__)
-  if (pllm_core_has_vnni()) return pllm_core_neighbors_vnni;
+  if (pllm_core_isa() >= PLLM_ISA_VNNI) return pllm_core_neighbors_vnni;
   if (pllm_core_isa() >= PLLM_ISA_AVX2) return pllm_core_neighbors_avx2;
 #endif
   return pllm_core_neighbors_base;

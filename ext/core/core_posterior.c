@@ -79,7 +79,7 @@ typedef struct Sampler {
 
 const PllmPosteriorKernel *pllm_posterior_kernel(void) {
 #if defined(__x86_64__)
-  if (pllm_core_isa() == PLLM_ISA_AVX512) return &pllm_core_posterior_avx512;
+  if (pllm_core_isa() >= PLLM_ISA_AVX512) return &pllm_core_posterior_avx512;
   if (pllm_core_isa() == PLLM_ISA_AVX2) return &pllm_core_posterior_avx2;
 #endif
   return &pllm_core_posterior_base;

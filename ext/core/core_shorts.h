@@ -1,7 +1,7 @@
 /*
 ** core_shorts.h: vectors of 16-bit integers, of which a processor compares more at a time than of any other numbers.
 **
-** A PllmShorts has PLLM_SHORTS lanes, made from PLLM_SHORTS_VECS vectors of sums (core_madd.h), not always in their order.
+** A PllmShorts has PLLM_SHORTS lanes, made from PLLM_SHORTS_VECS vectors of sums (core_madd.h), not in their order.
 */
 #ifndef PLLM_CORE_SHORTS_H
 #define PLLM_CORE_SHORTS_H
@@ -10,61 +10,106 @@
 
 #if PLLM_PAIR_LANES > 1
 
-#if PLLM_PAIR_LANES == 16
-#define PLLM_SHORTS_VECS 1
-#else
 #define PLLM_SHORTS_VECS 2
-#endif
 #define PLLM_SHORTS (PLLM_PAIR_LANES * PLLM_SHORTS_VECS)
 
-/* gcc's and clang's own vectors; true is all ones. */
+/* gcc's and clang's own vectors. */
 typedef int16_t PllmShorts __attribute__((vector_size(2 * PLLM_SHORTS)));
 typedef int32_t PllmInts __attribute__((vector_size(4 * PLLM_PAIR_LANES)));
 
 /* The lane of the sums, counted on from vector to vector, that a lane was made from. */
 static inline int pllm_shorts_user(int lane) {
-  return PLLM_SHORTS_VECS == 1 ? lane : lane % 2 * PLLM_PAIR_LANES + lane / 2;
+  return lane % 2 * PLLM_PAIR_LANES + lane / 2;
 }
 
-/* The sums' upper halves. */
+/*
+** PllmTruths: true or false for each lane, made by comparisons, combined by & | ^.  And
+**   pllm_shorts_of: the sums' upper halves; _min, _max; _sub: the difference, within what 16 bits hold;
+**   _plus_true: one more where true; _put: x where true, `found` elsewhere, which is 0 where true;
+**   pllm_truths_bits: a bit for each lane.
+*/
+#if PLLM_PAIR_LANES == 16
+
+typedef __mmask32 PllmTruths;
+#define PLLM_SHORTS_OP(name, a, b) ((PllmShorts)_mm512_##name((__m512i)(a), (__m512i)(b)))
+#define PLLM_SHORTS_COMPARE(name, a, b) _mm512_cmp##name##_epi16_mask((__m512i)(a), (__m512i)(b))
 static inline PllmShorts pllm_shorts_of(const PllmSums *x) {
-#if PLLM_SHORTS_VECS == 1
-  return (PllmShorts)_mm512_cvtepi32_epi16(_mm512_srai_epi32(x[0], 16));
-#elif defined(__AVX2__)
-  return (PllmShorts)_mm256_blend_epi16(_mm256_srli_epi32(x[0], 16), x[1], 0xAA);
-#elif defined(__SSE2__)
-  return (PllmShorts)_mm_or_si128(_mm_srli_epi32(x[0], 16), _mm_and_si128(x[1], _mm_set1_epi32(-65536)));
-#else
-  uint32x4_t low = vreinterpretq_u32_s32(pllm_sums_total(x[0])), high = vreinterpretq_u32_s32(pllm_sums_total(x[1]));
-  return (PllmShorts)vsriq_n_u32(high, low, 16);
-#endif
+  return (PllmShorts)_mm512_mask_blend_epi16(0xAAAAAAAA, _mm512_srli_epi32(x[0], 16), x[1]);
+}
+static inline PllmShorts pllm_shorts_plus_true(PllmShorts x, PllmTruths m) {
+  return (PllmShorts)_mm512_mask_add_epi16((__m512i)x, m, (__m512i)x, _mm512_set1_epi16(1));
+}
+static inline PllmShorts pllm_shorts_put(PllmShorts found, PllmTruths m, PllmShorts x) {
+  return (PllmShorts)_mm512_mask_mov_epi16((__m512i)found, m, (__m512i)x);
+}
+static inline uint32_t pllm_truths_bits(PllmTruths m) {
+  return m;
 }
 
-/* The lesser; the greater; the difference, within what 16 bits hold; are all lanes true? */
-#if defined(__SSE2__)
+#else
+
+typedef PllmShorts PllmTruths; /* all ones where true */
+#define PLLM_SHORTS_COMPARE(name, a, b) PLLM_SHORTS_IS_##name(a, b)
+#define PLLM_SHORTS_IS_gt(a, b) ((a) > (b))
+#define PLLM_SHORTS_IS_ge(a, b) ((a) >= (b))
+#define PLLM_SHORTS_IS_eq(a, b) ((a) == (b))
+static inline PllmShorts pllm_shorts_plus_true(PllmShorts x, PllmTruths m) {
+  return x - m;
+}
+static inline PllmShorts pllm_shorts_put(PllmShorts found, PllmTruths m, PllmShorts x) {
+  return found | (m & x);
+}
 
 #if defined(__AVX2__)
-typedef __m256i PllmShortsRaw;
-#define PLLM_SHORTS_OP(name) _mm256_##name
+#define PLLM_SHORTS_OP(name, a, b) ((PllmShorts)_mm256_##name((__m256i)(a), (__m256i)(b)))
+static inline PllmShorts pllm_shorts_of(const PllmSums *x) {
+  return (PllmShorts)_mm256_blend_epi16(_mm256_srli_epi32(x[0], 16), x[1], 0xAA);
+}
+static inline uint32_t pllm_truths_bits(PllmTruths m) {
+  uint32_t bits = (uint32_t)_mm256_movemask_epi8(_mm256_packs_epi16((__m256i)m, _mm256_setzero_si256()));
+  return (bits & 0xFF) | bits >> 8;
+}
+#elif defined(__SSE2__)
+#define PLLM_SHORTS_OP(name, a, b) ((PllmShorts)_mm_##name((__m128i)(a), (__m128i)(b)))
+static inline PllmShorts pllm_shorts_of(const PllmSums *x) {
+  return (PllmShorts)_mm_or_si128(_mm_srli_epi32(x[0], 16), _mm_and_si128(x[1], _mm_set1_epi32(-65536)));
+}
+static inline uint32_t pllm_truths_bits(PllmTruths m) {
+  return (uint32_t)_mm_movemask_epi8(_mm_packs_epi16((__m128i)m, _mm_setzero_si128()));
+}
 #else
-typedef __m128i PllmShortsRaw;
-#define PLLM_SHORTS_OP(name) _mm_##name
+static inline PllmShorts pllm_shorts_of(const PllmSums *x) {
+  uint32x4_t low = vreinterpretq_u32_s32(pllm_sums_total(x[0])), high = vreinterpretq_u32_s32(pllm_sums_total(x[1]));
+  return (PllmShorts)vsriq_n_u32(high, low, 16);
+}
+static inline uint32_t pllm_truths_bits(PllmTruths m) {
+  const PllmShorts bit = {1, 2, 4, 8, 16, 32, 64, 128};
+  return vaddvq_u16((uint16x8_t)(m & bit));
+}
 #endif
+
+#endif
+
+static inline PllmTruths pllm_shorts_gt(PllmShorts a, PllmShorts b) {
+  return PLLM_SHORTS_COMPARE(gt, a, b);
+}
+static inline PllmTruths pllm_shorts_ge(PllmShorts a, PllmShorts b) {
+  return PLLM_SHORTS_COMPARE(ge, a, b);
+}
+static inline PllmTruths pllm_shorts_eq(PllmShorts a, PllmShorts b) {
+  return PLLM_SHORTS_COMPARE(eq, a, b);
+}
+#if defined(__SSE2__)
 static inline PllmShorts pllm_shorts_min(PllmShorts a, PllmShorts b) {
-  return (PllmShorts)PLLM_SHORTS_OP(min_epi16)((PllmShortsRaw)a, (PllmShortsRaw)b);
+  return PLLM_SHORTS_OP(min_epi16, a, b);
 }
 static inline PllmShorts pllm_shorts_max(PllmShorts a, PllmShorts b) {
-  return (PllmShorts)PLLM_SHORTS_OP(max_epi16)((PllmShortsRaw)a, (PllmShortsRaw)b);
+  return PLLM_SHORTS_OP(max_epi16, a, b);
 }
 static inline PllmShorts pllm_shorts_sub(PllmShorts a, PllmShorts b) {
-  return (PllmShorts)PLLM_SHORTS_OP(subs_epi16)((PllmShortsRaw)a, (PllmShortsRaw)b);
+  return PLLM_SHORTS_OP(subs_epi16, a, b);
 }
-static inline int pllm_shorts_all(PllmShorts x) {
-  return (unsigned)PLLM_SHORTS_OP(movemask_epi8)((PllmShortsRaw)x) == UINT32_MAX >> (32 - sizeof x);
-}
-
 #else
-
 static inline PllmShorts pllm_shorts_min(PllmShorts a, PllmShorts b) {
   return (PllmShorts)vminq_s16((int16x8_t)a, (int16x8_t)b);
 }
@@ -74,20 +119,15 @@ static inline PllmShorts pllm_shorts_max(PllmShorts a, PllmShorts b) {
 static inline PllmShorts pllm_shorts_sub(PllmShorts a, PllmShorts b) {
   return (PllmShorts)vqsubq_s16((int16x8_t)a, (int16x8_t)b);
 }
-static inline int pllm_shorts_all(PllmShorts x) {
-  return vminvq_u16((uint16x8_t)x) == 0xFFFF;
-}
-
 #endif
+
+/* What pllm_truths_bits has where all lanes are true. */
+#define PLLM_SHORTS_ALL (UINT32_MAX >> (32 - PLLM_SHORTS))
 
 /* Numbers of at most 15 bits, in the order of the sums. */
 static inline void pllm_shorts_widen(PllmShorts x, PllmInts *out) {
-#if PLLM_SHORTS_VECS == 1
-  out[0] = (PllmInts)_mm512_cvtepu16_epi32((__m256i)x);
-#else
   out[0] = (PllmInts)x & 0xFFFF;
   out[1] = (PllmInts)x >> 16;
-#endif
 }
 
 #endif

@@ -7,16 +7,16 @@
 
 /* One more than the set found (0: not looked yet).  Two threads that look at once find the same. */
 static atomic_int found;
-static atomic_int limit = PLLM_ISA_AVX512;
+static atomic_int limit = PLLM_ISA_MOST;
 
 static PllmIsa detect(void) {
 #if defined(__x86_64__) && defined(__GNUC__)
   __builtin_cpu_init();
   if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma")) return PLLM_ISA_BASE;
-  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
-      __builtin_cpu_supports("avx512vl"))
-    return PLLM_ISA_AVX512;
-  return PLLM_ISA_AVX2;
+  if (!__builtin_cpu_supports("avx512f") || !__builtin_cpu_supports("avx512bw") || !__builtin_cpu_supports("avx512dq") ||
+      !__builtin_cpu_supports("avx512vl"))
+    return PLLM_ISA_AVX2;
+  return __builtin_cpu_supports("avx512vnni") ? PLLM_ISA_VNNI : PLLM_ISA_AVX512;
 #endif
   return PLLM_ISA_BASE;
 }
@@ -31,20 +31,13 @@ PllmIsa pllm_core_isa(void) {
   return (PllmIsa)(isa - 1 < most ? isa - 1 : most);
 }
 
-int pllm_core_has_vnni(void) {
-#if defined(__x86_64__) && defined(__GNUC__)
-  return pllm_core_isa() == PLLM_ISA_AVX512 && __builtin_cpu_supports("avx512vnni");
-#else
-  return 0;
-#endif
-}
-
 void pllm_core_isa_limit(PllmIsa most) {
   atomic_store_explicit(&limit, (int)most, memory_order_relaxed);
 }
 
 const char *pllm_kernel_description(void) {
   switch (pllm_core_isa()) {
+  case PLLM_ISA_VNNI: return "AVX-512 with VNNI";
   case PLLM_ISA_AVX512: return "AVX-512";
   case PLLM_ISA_AVX2: return "AVX2";
   default: break;

@@ -46,15 +46,18 @@ static PLLM_INLINE void pllm_core_fetch(const void *from, size_t bytes) {
 #endif
 }
 
-typedef enum PllmIsa { PLLM_ISA_BASE = 0, PLLM_ISA_AVX2, PLLM_ISA_AVX512 } PllmIsa;
+typedef enum PllmIsa {
+  PLLM_ISA_BASE = 0,
+  PLLM_ISA_AVX2,
+  PLLM_ISA_AVX512,
+  PLLM_ISA_VNNI, /* AVX-512 with the dot products of 16-bit integers */
+  PLLM_ISA_MOST = PLLM_ISA_VNNI
+} PllmIsa;
 
 /* The best instruction set of this machine, or less where pllm_core_isa_limit asked for less. */
 PllmIsa pllm_core_isa(void);
 
-/* Whether that is AVX-512 and has the dot products of 16-bit integers (VNNI). */
-int pllm_core_has_vnni(void);
-
-/* For tests: use at most this instruction set from now on (PLLM_ISA_AVX512 lifts the limit). */
+/* For tests: use at most this instruction set from now on (PLLM_ISA_MOST lifts the limit). */
 void pllm_core_isa_limit(PllmIsa most);
 
 #if defined(__x86_64__) && defined(__GNUC__)
@@ -75,11 +78,13 @@ void pllm_core_isa_limit(PllmIsa most);
     name##_body args;                                                                                                \
   }                                                                                                                  \
   static void name params {                                                                                          \
-    switch (pllm_core_isa()) {                                                                                       \
-    case PLLM_ISA_AVX512: name##_avx512 args; break;                                                                 \
-    case PLLM_ISA_AVX2: name##_avx2 args; break;                                                                     \
-    default: name##_base args; break;                                                                                \
-    }                                                                                                                \
+    PllmIsa isa = pllm_core_isa();                                                                                   \
+    if (isa >= PLLM_ISA_AVX512)                                                                                      \
+      name##_avx512 args;                                                                                            \
+    else if (isa == PLLM_ISA_AVX2)                                                                                   \
+      name##_avx2 args;                                                                                              \
+    else                                                                                                             \
+      name##_base args;                                                                                              \
   }
 #else
 #define PLLM_KERNEL(name, params, args)                                                                              \

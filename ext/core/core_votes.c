@@ -191,7 +191,7 @@ static PllmStatus pack(const Job *job, float *tiles, double *bound, PllmError *e
 
 static void (*best_kernel(void))(const PllmVoteTask *) {
 #if defined(__x86_64__)
-  if (pllm_core_isa() == PLLM_ISA_AVX512) return pllm_core_votes_avx512;
+  if (pllm_core_isa() >= PLLM_ISA_AVX512) return pllm_core_votes_avx512;
   if (pllm_core_isa() == PLLM_ISA_AVX2) return pllm_core_votes_avx2;
 #endif
   return pllm_core_votes_base;

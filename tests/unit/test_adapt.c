@@ -146,14 +146,14 @@ static void same_bits(PllmForm form, const char *text) {
       }
       orders &= estimate(&o, &c, order, 0, got) == PLLM_OK && is_same(w, got, c.dim);
     }
-    for (int isa = PLLM_ISA_BASE; isa < PLLM_ISA_AVX512; isa++) {
+    for (int isa = PLLM_ISA_BASE; isa < PLLM_ISA_MOST; isa++) {
       pllm_core_isa_limit((PllmIsa)isa);
       sets &= estimate(&o, &c, NULL, 0, got) == PLLM_OK && is_same(w, got, c.dim);
       pllm_adapter_free(adapter); /* the particles too, not only what becomes of them */
       adapter = pllm_adapter_new();
       sets &= estimate(&o, &c, NULL, 0, got) == PLLM_OK && is_same(w, got, c.dim);
     }
-    pllm_core_isa_limit(PLLM_ISA_AVX512);
+    pllm_core_isa_limit(PLLM_ISA_MOST);
     for (int power = -900; power <= 900; power += 450)
       scales &= estimate(&o, &c, NULL, power, got) == PLLM_OK && is_same(w, got, c.dim);
   }

@@ -180,7 +180,7 @@ static void check(const Case *c) {
                          .row = c->holes ? row : NULL};
   PllmJudgement *want = pllm_alloc(c->users, sizeof *want), *got = pllm_alloc(c->users, sizeof *got);
   for (size_t u = 0; u < c->users; u++) judge(&task, truth + u * c->models, estimate + u * dim, features, &want[u]);
-  for (int isa = 0; isa <= PLLM_ISA_AVX512; isa++)
+  for (int isa = 0; isa <= PLLM_ISA_MOST; isa++)
     for (int threads = 1; threads <= 3; threads += 2) {
       PllmRun run = {.threads = threads};
       PllmError err = {0};
@@ -197,7 +197,7 @@ static void check(const Case *c) {
       tap_check(status == PLLM_OK && differ == 0 && whole == (c->prompts < 500 || c->models < 256),
                 "%s, %s, %d threads, in blocks", c->name, pllm_kernel_description(), threads);
     }
-  pllm_core_isa_limit(PLLM_ISA_AVX512);
+  pllm_core_isa_limit(PLLM_ISA_MOST);
   for (size_t p = 0; p < c->prompts; p++) {
     size_t r = first[p];
     while (r < first[p + 1] && c->holes && row[r] == SIZE_MAX) r++;

@@ -54,7 +54,7 @@ static void check_evaluation(const PllmScores *scores, const double *truth, cons
       plain_pairs(t, e, n, 1, &strict, &right);
       want[u] += right / (2 * strict) / PROMPTS;
     }
-  for (int isa = 0; isa <= PLLM_ISA_AVX512; isa++)
+  for (int isa = 0; isa <= PLLM_ISA_MOST; isa++)
     for (int threads = 1; threads <= 3; threads += 2) {
       PllmRun run = {.threads = threads};
       PllmError err;
@@ -65,7 +65,7 @@ static void check_evaluation(const PllmScores *scores, const double *truth, cons
       for (size_t u = 0; good && u < USERS; u++) good = fabs(out[u].all_pairs_accuracy - want[u]) < 1e-12;
       tap_check(good, "narrow and wide prompts, %s, %d threads", pllm_kernel_description(), threads);
     }
-  pllm_core_isa_limit(PLLM_ISA_AVX512);
+  pllm_core_isa_limit(PLLM_ISA_MOST);
 }
 
 int main(void) {

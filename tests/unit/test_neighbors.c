@@ -49,7 +49,7 @@ static void check(const char *name, Kind kind, size_t count, size_t dim, size_t 
   PllmError err;
   PllmNeighbors *set;
   tap_check(pllm_neighbors_new(c, count, dim, NULL, &set, &err) == PLLM_OK, "%s: packed", name);
-  for (int isa = 0; isa <= PLLM_ISA_AVX512; isa++)
+  for (int isa = 0; isa <= PLLM_ISA_MOST; isa++)
     for (int threads = 1; threads <= 3; threads += 2) {
       PllmRun run = {.threads = threads};
       int good = 1;
@@ -67,7 +67,7 @@ static void check(const char *name, Kind kind, size_t count, size_t dim, size_t 
       }
       tap_check(good, "%s, %s, %d threads", name, pllm_kernel_description(), threads);
     }
-  pllm_core_isa_limit(PLLM_ISA_AVX512);
+  pllm_core_isa_limit(PLLM_ISA_MOST);
   pllm_neighbors_free(set);
   pllm_free(c);
   pllm_free(q);

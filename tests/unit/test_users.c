@@ -94,7 +94,7 @@ static void test_many(void) {
         }
         if (fabs(sum - 1) > worst) worst = fabs(sum - 1);
       }
-      for (int isa = PLLM_ISA_BASE; isa <= PLLM_ISA_AVX512; isa++) {
+      for (int isa = PLLM_ISA_BASE; isa <= PLLM_ISA_MOST; isa++) {
         PllmRun run = {.threads = 1 + isa};
         pllm_core_isa_limit((PllmIsa)isa);
         pllm_users_philox_batch(&p, 0xffffffc0u, users, 3, many, &run, &err);
@@ -132,7 +132,7 @@ static void test_ranges(void) {
         int64_t turn = f % 2 ? 4 : 1;
         for (size_t i = 0; i < MOST; i++) pllm_core_dirichlet_one(d, firsts[f] + i, turn, one + i * n);
         for (size_t c = 0; c < sizeof counts / sizeof *counts; c++)
-          for (int isa = PLLM_ISA_BASE; isa <= PLLM_ISA_AVX512; isa++) {
+          for (int isa = PLLM_ISA_BASE; isa <= PLLM_ISA_MOST; isa++) {
             pllm_core_isa_limit((PllmIsa)isa);
             for (size_t b = 0; b < BEYOND * n; b++) many[counts[c] * n + b] = -1;
             pllm_core_dirichlet_many(d, firsts[f], counts[c], turn, many, scratch);
@@ -165,7 +165,7 @@ static void test_decisions(void) {
     for (int b = 0; b < N && alphas[a] == 0; b++) p.alpha[b] = alphas[b];
     pllm_core_dirichlet_init(d, (uint32_t)p.seed, p.alpha, N, 0);
     for (uint64_t i = 0; i < USERS; i++) pllm_core_dirichlet_one(d, 1000 + i, 1, one + i * N);
-    for (int isa = PLLM_ISA_BASE; isa <= PLLM_ISA_AVX512; isa++) {
+    for (int isa = PLLM_ISA_BASE; isa <= PLLM_ISA_MOST; isa++) {
       pllm_core_isa_limit((PllmIsa)isa);
       pllm_users_philox_batch(&p, 1000, USERS, 1, many, NULL, &err);
       good &= memcmp(one, many, sizeof(double) * USERS * N) == 0;
