@@ -15,7 +15,9 @@
 
 enum { PLLM_GROUP_MOST = 8 };
 
-#if defined(__x86_64__)
+#if defined(__AVX512F__)
+#define PLLM_NOW(x) __asm__("" : "+v"(x)) /* any of all 32 registers */
+#elif defined(__x86_64__)
 #define PLLM_NOW(x) __asm__("" : "+x"(x))
 #elif defined(__aarch64__)
 #define PLLM_NOW(x) __asm__("" : "+w"(x))

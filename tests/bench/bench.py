@@ -14,6 +14,9 @@ import os
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from harness import openblas
+if __name__ == "__main__":
+    openblas.restart_with_best()
 from harness import env, growth, measure, report
 from harness.data import BENCH, WORK
 

@@ -4,7 +4,7 @@ import subprocess
 
 import numpy as np
 
-from . import peers
+from . import openblas, peers
 from .data import BUILD, ROOT, WORK, connect, scratch
 from .measure import Contender, Missing, Program
 
@@ -73,6 +73,7 @@ def machine():
     config = dict(zip(("version", "kernel", "blas", "sqlite", "compiler", "cores"),
                       (db.execute("SELECT persona_config(?)", (k,)).fetchone()[0]
                        for k in ("version", "kernel", "blas", "sqlite", "compiler", "cores"))))
+    config["blas"] = openblas.name(config["blas"])
     import platform
     import scipy
     config.update(cpu=first("/proc/cpuinfo", "model name"), system=platform.system() + " " + platform.machine(),

@@ -165,9 +165,9 @@ def markdown(db, run_id):
     yield "is user and system time of all threads. Ratios matter, not times."
     yield ""
     yield f"Machine: {m.get('cores')} cores, {m.get('cpu')}, {m.get('system')}; {threads} threads; kernels {m.get('kernel')};"
-    yield f"{m.get('compiler')}; SQLite {m.get('sqlite')}; {str(m.get('blas')).split(' NO_')[0]}; numpy {m.get('numpy')}, scipy"
-    yield f"{m.get('scipy')}, Python {m.get('python')}; DuckDB {m.get('duckdb', 'not installed')}, sqlite-vec "
-    yield f"{m.get('sqlite_vec', 'not installed')}; commit {m.get('commit')}. Size: {size}. Load average at the start: {load:.1f}."
+    yield f"{m.get('compiler')}; SQLite {m.get('sqlite')}; {m.get('blas')};"
+    yield f"numpy {m.get('numpy')}, scipy {m.get('scipy')}, Python {m.get('python')}; DuckDB {m.get('duckdb', 'not installed')},"
+    yield f"sqlite-vec {m.get('sqlite_vec', 'not installed')}; commit {m.get('commit')}. Size: {size}. Load average at the start: {load:.1f}."
     if load > .5:
         yield ""
         yield "The machine was not idle, so CPU times say more than wall times here."
