@@ -4,8 +4,8 @@
 ** Two passes over a block of users.  First the prompts: by user, as a shuffle goes on from turn to turn and numpy's
 ** stream from user to user.  Then what was shown and chosen: by row, each of which depends on nothing but itself.
 */
+#include "core_lanes.h"
 #include "core_math.h"
-#include "core_simd.h"
 
 enum {
   USER_PIECE_TURNS = 4096, /* turns whose prompts one worker draws at a time */
@@ -188,14 +188,17 @@ static void gumbels(const PllmHistories *h, int64_t user, uint32_t turn, size_t 
 
 /* First of eight that equals x; there is one. */
 static size_t first_equal(const double *u, double x) {
-  unsigned mask = 256;
-  for (unsigned r = 0; r < 8; r++) mask |= (unsigned)(u[r] == x) << r;
+  const PllmLanes wanted = pllm_lanes_all(x);
+  unsigned equal = 0;
+  size_t first = 0;
+  PLLM_UNROLLED
+  for (int r = 0; r < 8; r += PLLM_LANES) equal |= pllm_lanes_true(pllm_lanes_load(u + r) == wanted) << r;
 #if defined(__GNUC__)
-  return (size_t)__builtin_ctz(mask);
+  first = (size_t)__builtin_ctz(equal | 1u << 7);
 #else
-  for (size_t r = 0;; r++)
-    if (mask >> r & 1) return r;
+  while (first < 7 && !(equal >> first & 1)) first++;
 #endif
+  return first;
 }
 
 static double larger(double a, double b) {
