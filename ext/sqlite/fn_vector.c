@@ -44,11 +44,11 @@ static int plain_reward(sqlite3_context *context, sqlite3_value **argv) {
   return 1;
 }
 
-static void reward(sqlite3_context *context, int argc, sqlite3_value **argv) {
+/* All that is not plain.  A function of its own, as its room on the stack is. */
+static void any_reward(sqlite3_context *context, sqlite3_value **argv) {
   double weights_room[32], features_room[32];
   PllmExtVector weights = PLLM_EXT_VECTOR_ON(weights_room), features = PLLM_EXT_VECTOR_ON(features_room);
   PllmError err;
-  if (has_null(argc, argv) || plain_reward(context, argv)) return;
   if (pllm_ext_vector_decode(argv[0], PLLM_F64, 0, &weights, &err) != PLLM_OK)
     pllm_ext_arg_error(context, "persona_reward", 1, "weights", &err);
   else if (pllm_ext_vector_decode(argv[1], 0, weights.dim, &features, &err) != PLLM_OK)
@@ -57,6 +57,10 @@ static void reward(sqlite3_context *context, int argc, sqlite3_value **argv) {
     sqlite3_result_double(context, pllm_utility(weights.numbers, features.numbers, weights.dim));
   pllm_ext_vector_free(&weights);
   pllm_ext_vector_free(&features);
+}
+
+static void reward(sqlite3_context *context, int argc, sqlite3_value **argv) {
+  if (!plain_reward(context, argv) && !has_null(argc, argv)) any_reward(context, argv);
 }
 
 /* 'f64' or 'f32' in any letter case; 0 and an error otherwise. */
