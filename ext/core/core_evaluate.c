@@ -209,8 +209,8 @@ PllmStatus pllm_evaluator_new(const PllmEvaluation *task, const PllmRun *run, Pl
       .truth_stride = block->stride,
       .estimate_features = block->estimate ? block->estimate : block->truth,
       .estimate_stride = block->estimate ? task->dim : block->stride,
-      .quick = {.truth = block->quick_truth,
-                .estimate = block->estimate ? block->quick_estimate : block->quick_truth},
+      .quick_truth = block->quick_truth,
+      .quick_estimate = block->estimate ? block->quick_estimate : block->quick_truth,
   };
   scratch_sizes(e);
   pllm_judge_block_next(task, block, &e->judge);

@@ -42,9 +42,10 @@ typedef struct PllmJudgePrompt {
   size_t quick;     /* which of the block's quick prompts, SIZE_MAX: not to be estimated */
 } PllmJudgePrompt;
 
-/* Features of the quick prompts for estimates, PLLM_JUDGE_QUICK_NUMBERS each; may be one array. */
+/* Features of the quick prompts: for estimates, PLLM_JUDGE_QUICK_NUMBERS each, and with the responses side by side. */
 typedef struct PllmJudgeQuick {
-  const int16_t *truth, *estimate;
+  int16_t *pairs;
+  double *across; /* [quick prompt][dim][8] */
 } PllmJudgeQuick;
 
 /* Users' weights for estimates, and how far apart each user's estimates must be to order his utilities. */
@@ -61,7 +62,7 @@ typedef struct PllmJudgeTask {
   size_t truth_stride, estimate_stride;
   const double *truth, *estimate;                   /* weights [models][TILE] and [dim][TILE], 64-byte aligned */
   const PllmJudgeOrder *truth_order, *estimate_order; /* NULL: estimate nothing of this tile */
-  PllmJudgeQuick quick;
+  PllmJudgeQuick quick_truth, quick_estimate; /* may be the same */
   double *sums; /* [N_SUMS][TILE], 64-byte aligned, added to */
   double *rows; /* [N_ROWS][TILE][truth_stride], added to */
   double *scratch; /* [2 * max_responses][TILE], 64-byte aligned; behind it, for wide prompts, [4 * max_responses] */
@@ -89,7 +90,7 @@ typedef struct PllmJudgeBlock {
   PllmJudgePrompt *prompts;
   double *truth, *estimate; /* [rows][stride], [rows][dim]; estimate is NULL where the estimate uses the rewards */
   size_t stride;            /* models, rounded up so that rows are whole vectors, with zeros */
-  int16_t *quick_truth, *quick_estimate; /* see PllmJudgeQuick */
+  PllmJudgeQuick quick_truth, quick_estimate;
   double *mean; /* [models]: running mean over the prompts so far of the mean of their features */
   size_t room, max_responses, n_prompts, with_reference;
   size_t next; /* the first prompt behind the block */

@@ -9,21 +9,24 @@
 
 enum { BLOCK_NUMBERS = 1 << 20, EIGHT = PLLM_JUDGE_QUICK };
 
+static void quick_free(PllmJudgeQuick *quick) {
+  pllm_free_aligned(quick->pairs);
+  pllm_free_aligned(quick->across);
+}
+
 void pllm_judge_block_free(PllmJudgeBlock *block) {
   pllm_free(block->prompts);
   pllm_free_aligned(block->truth);
   pllm_free(block->estimate);
-  pllm_free_aligned(block->quick_truth);
-  pllm_free_aligned(block->quick_estimate);
+  quick_free(&block->quick_truth);
+  quick_free(&block->quick_estimate);
   pllm_free(block->mean);
 }
 
-static PllmStatus quick_new(PllmJudgeBlock *block, size_t models, size_t dim, int own) {
-  size_t n = block->room / EIGHT + 1;
-  block->quick_truth = pllm_alloc_aligned(n, PLLM_JUDGE_QUICK_NUMBERS(models) * sizeof *block->quick_truth);
-  if (own)
-    block->quick_estimate = pllm_alloc_aligned(n, PLLM_JUDGE_QUICK_NUMBERS(dim) * sizeof *block->quick_estimate);
-  return block->quick_truth && (!own || block->quick_estimate) ? PLLM_OK : PLLM_NOMEM;
+static PllmStatus quick_new(PllmJudgeQuick *quick, size_t prompts, size_t dim) {
+  quick->pairs = pllm_alloc_aligned(prompts, PLLM_JUDGE_QUICK_NUMBERS(dim) * sizeof *quick->pairs);
+  quick->across = pllm_alloc_aligned(prompts, dim * EIGHT * sizeof *quick->across);
+  return quick->pairs && quick->across ? PLLM_OK : PLLM_NOMEM;
 }
 
 PllmStatus pllm_judge_block_new(const PllmEvaluation *task, size_t vector, PllmJudgeBlock *block, PllmError *err) {
@@ -48,7 +51,10 @@ PllmStatus pllm_judge_block_new(const PllmEvaluation *task, size_t vector, PllmJ
   if (own) block->estimate = pllm_alloc(rows, task->dim * sizeof *block->estimate);
   if (!block->prompts || !block->truth || !block->mean || (own && !block->estimate)) return pllm_fail_nomem(err);
   memset(block->truth, 0, rows * block->stride * sizeof *block->truth);
-  if (block->quick && quick_new(block, models, task->dim, own) != PLLM_OK) return pllm_fail_nomem(err);
+  if (!block->quick) return PLLM_OK;
+  if (quick_new(&block->quick_truth, block->room / EIGHT + 1, models) != PLLM_OK ||
+      (own && quick_new(&block->quick_estimate, block->room / EIGHT + 1, task->dim) != PLLM_OK))
+    return pllm_fail_nomem(err);
   return PLLM_OK;
 }
 
@@ -61,13 +67,12 @@ static double work_of(const PllmEvaluation *task, size_t n) {
   return utilities + order;
 }
 
-/* Lay a prompt out for estimates, if it can be estimated; rows are its features. */
-static int add_quick(PllmJudgeBlock *block, size_t models, size_t dim, const double *truth, const double *estimate,
-                     size_t at) {
-  int16_t *t = block->quick_truth + at * PLLM_JUDGE_QUICK_NUMBERS(models);
-  if (!pllm_judge_order_responses(truth, models, block->stride, t)) return 0;
-  return !estimate || pllm_judge_order_responses(estimate, dim, dim,
-                                                 block->quick_estimate + at * PLLM_JUDGE_QUICK_NUMBERS(dim));
+/* Lay a prompt out as quick prompt `at`, if it can be estimated; rows[8][dim] are its features, `stride` apart. */
+static int add_quick(const PllmJudgeQuick *quick, const double *rows, size_t dim, size_t stride, size_t at) {
+  double *across = quick->across + at * dim * EIGHT;
+  for (size_t r = 0; r < EIGHT; r++)
+    for (size_t b = 0; b < dim; b++) across[b * EIGHT + r] = rows[r * stride + b];
+  return pllm_judge_order_responses(rows, dim, stride, quick->pairs + at * PLLM_JUDGE_QUICK_NUMBERS(dim));
 }
 
 /* Copy the features of a prompt's responses behind the block's rows. */
@@ -116,8 +121,8 @@ void pllm_judge_block_next(const PllmEvaluation *task, PllmJudgeBlock *block, Pl
     block->with_reference += prompt.reference != SIZE_MAX;
     add_to_mean(block, models, &prompt);
     if (block->quick && prompt.n == EIGHT &&
-        add_quick(block, models, dim, block->truth + rows * block->stride,
-                  block->estimate ? block->estimate + rows * dim : NULL, quick))
+        add_quick(&block->quick_truth, block->truth + rows * block->stride, models, block->stride, quick) &&
+        (!block->estimate || add_quick(&block->quick_estimate, block->estimate + rows * dim, dim, dim, quick)))
       prompt.quick = quick++;
     rows += prompt.n;
     block->prompts[judge->n_prompts++] = prompt;

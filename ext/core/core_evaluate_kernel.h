@@ -102,7 +102,7 @@ static PLLM_INLINE void judge(const Vec *t, const Vec *e, const size_t n, const 
   if (rival) sums[PLLM_SUM_WINS] += COUNT(pick_t > *rival);
 }
 
-/* Where, in the truth's features of the block, the rows begin that the users of a tile chose for one prompt. */
+/* Which of one prompt's responses the users of a tile chose. */
 typedef uint32_t Chosen[PLLM_N_ROWS][PLLM_JUDGE_TILE];
 
 /* One prompt for the users in lanes `lane` to lane + WIDTH - 1 of the tile. */
@@ -131,76 +131,39 @@ static void judge_lanes(const PllmJudgeTask *task, const PllmJudgePrompt *prompt
   }
   for (int i = 0; i < PLLM_N_SUMS; i++) memcpy(task->sums + i * PLLM_JUDGE_TILE + lane, &sums[i], sizeof *sums);
   for (int i = 0; i < PLLM_N_ROWS; i++)
-    for (size_t k = 0; k < WIDTH; k++)
-      (*chosen)[i][lane + k] = (uint32_t)((prompt->first + (size_t)at[i][k]) * t_stride);
+    for (size_t k = 0; k < WIDTH; k++) (*chosen)[i][lane + k] = (uint32_t)at[i][k];
 }
 
 #include "core_evaluate_quick.h"
+#include "core_evaluate_sums.h"
 
-enum { USERS = 2, COLUMNS = 3 }; /* whose sums, of both kinds, fit the registers */
-
-/* Add the chosen rows of USERS users to their sums, prompt by prompt: n vectors of each from `column` on.  (Vector by
-** vector: one memcpy of them all would go through memory.) */
-static PLLM_INLINE void add_columns(const PllmJudgeTask *task, const Chosen *chosen, size_t count, size_t lane,
-                                    size_t column, const int n) {
-  const size_t stride = task->truth_stride;
-  const double *features = task->truth_features + column;
-  double *to[PLLM_N_ROWS][USERS];
-  Vec sum[PLLM_N_ROWS][USERS][COLUMNS], row;
-  PLLM_UNROLLED
-  for (size_t i = 0; i < PLLM_N_ROWS; i++) PLLM_UNROLLED
-  for (size_t k = 0; k < USERS; k++) {
-    to[i][k] = task->rows + (i * PLLM_JUDGE_TILE + lane + k) * stride + column;
-    PLLM_UNROLLED
-    for (int v = 0; v < n; v++) memcpy(&sum[i][k][v], to[i][k] + v * WIDTH, sizeof row);
-  }
-  for (size_t p = 0; p < count; p++) {
-    PLLM_UNROLLED
-    for (size_t i = 0; i < PLLM_N_ROWS; i++) PLLM_UNROLLED
-    for (size_t k = 0; k < USERS; k++) {
-      const double *from = features + chosen[p][i][lane + k];
-      PLLM_UNROLLED
-      for (int v = 0; v < n; v++) {
-        memcpy(&row, from + v * WIDTH, sizeof row);
-        sum[i][k][v] += row;
-      }
-    }
-  }
-  PLLM_UNROLLED
-  for (size_t i = 0; i < PLLM_N_ROWS; i++) PLLM_UNROLLED
-  for (size_t k = 0; k < USERS; k++) {
-    PLLM_UNROLLED
-    for (int v = 0; v < n; v++) memcpy(to[i][k] + v * WIDTH, &sum[i][k][v], sizeof row);
-  }
-}
-
-static void add_rows(const PllmJudgeTask *task, const Chosen *chosen, size_t count) {
-  for (size_t lane = 0; lane < PLLM_JUDGE_TILE; lane += USERS)
-    for (size_t column = 0; column < task->models; column += COLUMNS * WIDTH) {
-      size_t left = (task->models - column + WIDTH - 1) / WIDTH;
-      switch (left) {
-      case 1: add_columns(task, chosen, count, lane, column, 1); break;
-      case 2: add_columns(task, chosen, count, lane, column, 2); break;
-      default: add_columns(task, chosen, count, lane, column, 3); break;
-      }
-    }
+static int is_quick(const PllmJudgeTask *task, const PllmJudgePrompt *prompt) {
+  return task->truth_order && prompt->quick != SIZE_MAX;
 }
 
 void PLLM_JUDGE_KERNEL(const PllmJudgeTask *task) {
   enum { TOGETHER = 32 }; /* prompts whose rows stay in the first-level cache */
   Chosen chosen[TOGETHER];
   Quick quick;
+  Sums sums = {.are_here = 0};
+  size_t count = 0; /* prompts judged whose rows are not added */
   quick_begin(task, &quick);
-  for (size_t p = 0; p < task->n_prompts; p += TOGETHER) {
-    size_t count = task->n_prompts - p < TOGETHER ? task->n_prompts - p : TOGETHER;
-    for (size_t i = 0; i < count; i++) {
-      const PllmJudgePrompt *prompt = &task->prompts[p + i];
-      if (task->truth_order && prompt->quick != SIZE_MAX)
-        judge_quick(task, prompt, &quick, &chosen[i]);
-      else
-        for (size_t lane = 0; lane < PLLM_JUDGE_TILE; lane += WIDTH) judge_lanes(task, prompt, lane, &chosen[i]);
+  for (size_t p = 0; p < task->n_prompts; p++) {
+    const PllmJudgePrompt *prompt = &task->prompts[p];
+    const int looked_up = SUMS_LOOKED_UP && is_quick(task, prompt);
+    if (count == TOGETHER || (looked_up && count > 0)) {
+      add_rows(task, prompt - count, &sums, (const Chosen *)chosen, count);
+      count = 0;
     }
-    add_rows(task, (const Chosen *)chosen, count);
+    if (is_quick(task, prompt))
+      judge_quick(task, prompt, &quick, &chosen[count]);
+    else
+      for (size_t lane = 0; lane < PLLM_JUDGE_TILE; lane += WIDTH) judge_lanes(task, prompt, lane, &chosen[count]);
+    if (looked_up)
+      look_up(task, prompt, &sums, (const Chosen *)chosen);
+    else
+      count++;
   }
+  add_rows(task, task->prompts + task->n_prompts - count, &sums, (const Chosen *)chosen, count);
   flush(task, &quick.counts);
 }

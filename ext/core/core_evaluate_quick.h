@@ -112,14 +112,11 @@ static PLLM_INLINE Shorts across(const Shorts *q, Shorts x, const Shorts *other)
   return found;
 }
 
-/* Where the rows begin.  Vector by vector: one memcpy of them all would go through memory. */
-static PLLM_INLINE void store_rows(Shorts at, size_t first, size_t stride, uint32_t *rows) {
+/* Vector by vector: one memcpy of them all would go through memory. */
+static PLLM_INLINE void store_chosen(Shorts at, uint32_t *chosen) {
   PllmInts row[VECS];
   pllm_shorts_widen(at, row);
-  for (int v = 0; v < VECS; v++) {
-    row[v] = (row[v] + (int32_t)first) * (int32_t)stride;
-    memcpy(rows + v * PLLM_PAIR_LANES, &row[v], sizeof row[v]);
-  }
+  for (int v = 0; v < VECS; v++) memcpy(chosen + v * PLLM_PAIR_LANES, &row[v], sizeof row[v]);
 }
 
 #if WIDTH < 8
@@ -129,13 +126,11 @@ static PLLM_INLINE void store_rows(Shorts at, size_t first, size_t stride, uint3
 #endif
 
 /* Canonical utilities of 8 responses, which lie across the lanes, for the user in a tile's lane. */
-static PLLM_INLINE void user_utilities(const double *weights, const double *features, size_t dim, size_t stride,
-                                       Vec *u) {
+static PLLM_INLINE void user_utilities(const double *weights, const double *across, size_t dim, Vec *u) {
   for (size_t b = 0; b < dim; b++)
     for (size_t v = 0; v < VECS_OF_8; v++) {
-      Vec x = {0};
-      PLLM_UNROLLED
-      for (size_t k = 0; k < WIDTH; k++) x[k] = features[(v * WIDTH + k) * stride + b];
+      Vec x;
+      memcpy(&x, across + b * 8 + v * WIDTH, sizeof x);
       x *= weights[b * PLLM_JUDGE_TILE];
       u[v] = b == 0 ? x : u[v] + x;
     }
@@ -143,8 +138,8 @@ static PLLM_INLINE void user_utilities(const double *weights, const double *feat
 
 /* One side of the evaluation, from a part's first lane on. */
 typedef struct Side {
-  const double *weights, *features; /* of the part's users; of the prompt's responses */
-  size_t dim, stride;
+  const double *weights, *across; /* of the part's users; of the prompt's responses */
+  size_t dim;
 } Side;
 
 /* The ranks of the user's utilities in place of his estimates; false where utilities are equal. */
@@ -154,7 +149,7 @@ static int rank_lane(const Side *side, Shorts *q, int lane) {
   double x[8];
   int64_t rank[8];
   unsigned ranks = 0;
-  user_utilities(side->weights + pllm_shorts_user(lane), side->features, side->dim, side->stride, u);
+  user_utilities(side->weights + pllm_shorts_user(lane), side->across, side->dim, u);
   memcpy(x, u, sizeof x);
   PLLM_UNROLLED
   for (int i = 0; i < 8; i++)
@@ -198,15 +193,13 @@ static PLLM_INLINE void judge_part(const PllmJudgeTask *task, const PllmJudgePro
   Counts *counts = &quick->counts;
   const int lane = part * PLLM_SHORTS;
   size_t q = prompt->quick, t_pairs = (task->models + 1) / 2, e_pairs = (task->dim + 1) / 2;
-  Side truth = {task->truth + lane, task->truth_features + prompt->first * task->truth_stride, task->models,
-                task->truth_stride},
-       estimate = {task->estimate + lane, task->estimate_features + prompt->first * task->estimate_stride, task->dim,
-                   task->estimate_stride};
+  Side truth = {task->truth + lane, task->quick_truth.across + q * task->models * 8, task->models},
+       estimate = {task->estimate + lane, task->quick_estimate.across + q * task->dim * 8, task->dim};
   Shorts t[8], e[8], best, pick, differ = {0};
   Order by_t, by_e;
-  estimates(task->truth_order->weights + 2 * lane, task->quick.truth + q * t_pairs * 16, t_pairs, t);
+  estimates(task->truth_order->weights + 2 * lane, task->quick_truth.pairs + q * t_pairs * 16, t_pairs, t);
   by_t = order_of(t, quick->apart_t[part]);
-  estimates(task->estimate_order->weights + 2 * lane, task->quick.estimate + q * e_pairs * 16, e_pairs, e);
+  estimates(task->estimate_order->weights + 2 * lane, task->quick_estimate.pairs + q * e_pairs * 16, e_pairs, e);
   by_e = order_of(e, quick->apart_e[part]);
   if (!settle(&truth, t, &by_t) || !settle(&estimate, e, &by_e)) {
     for (int i = 0; i < PLLM_SHORTS; i += WIDTH) judge_lanes(task, prompt, (size_t)(lane + i), chosen);
@@ -226,8 +219,8 @@ static PLLM_INLINE void judge_part(const PllmJudgeTask *task, const PllmJudgePro
   if (prompt->reference != SIZE_MAX)
     counts->wins[part] = pllm_shorts_plus_true(
         counts->wins[part], pllm_shorts_gt(across(e, by_e.greatest, t), t[prompt->reference]));
-  store_rows(pick, prompt->first, task->truth_stride, (*chosen)[PLLM_ROW_PICK] + lane);
-  store_rows(best, prompt->first, task->truth_stride, (*chosen)[PLLM_ROW_BEST] + lane);
+  store_chosen(pick, (*chosen)[PLLM_ROW_PICK] + lane);
+  store_chosen(best, (*chosen)[PLLM_ROW_BEST] + lane);
 }
 
 /* The counts into the sums, to begin anew.  Pairs that are not ordered differently are ordered alike: estimates that tie
