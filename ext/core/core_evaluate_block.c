@@ -45,7 +45,6 @@ PllmStatus pllm_judge_block_new(const PllmEvaluation *task, size_t vector, PllmJ
   block->quick = widest <= PLLM_JUDGE_QUICK_DIM;
   block->prompts = pllm_alloc(rows, sizeof *block->prompts);
   block->stride = (models + vector - 1) / vector * vector;
-  if (rows > INT32_MAX / block->stride) return pllm_fail_nomem(err); /* 16 GB: the kernel numbers them by 32 bits */
   block->truth = pllm_alloc_aligned(rows, block->stride * sizeof *block->truth);
   block->mean = pllm_alloc_zero(models, sizeof *block->mean);
   if (own) block->estimate = pllm_alloc(rows, task->dim * sizeof *block->estimate);
