@@ -145,9 +145,10 @@ void PLLM_JUDGE_KERNEL(const PllmJudgeTask *task) {
   enum { TOGETHER = 32 }; /* prompts whose rows stay in the first-level cache */
   Chosen chosen[TOGETHER];
   Quick quick;
-  Sums sums = {.are_here = 0};
+  Sums sums; /* large: not to be cleared for nothing */
   size_t count = 0; /* prompts judged whose rows are not added */
   quick_begin(task, &quick);
+  sums.are_here = 0;
   for (size_t p = 0; p < task->n_prompts; p++) {
     const PllmJudgePrompt *prompt = &task->prompts[p];
     const int looked_up = SUMS_LOOKED_UP && is_quick(task, prompt);
