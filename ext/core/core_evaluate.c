@@ -39,7 +39,7 @@ struct PllmEvaluator {
   PllmJudgeTask judge; /* of the block; tiles fill in the rest */
   int whole;           /* it has all prompts */
   size_t piece_rows;   /* rows of PIECE_NUMBERS */
-  void (*kernel)(const PllmJudgeTask *);
+  const PllmJudgeKernel *kernel;
   size_t scratch_bytes, weight_bytes;
   Judging judging[UNDER_WAY];
   int oldest, under_way; /* the first of those started and not joined, and their number */
@@ -47,7 +47,8 @@ struct PllmEvaluator {
 
 /* ---- Tiles of users ---- */
 
-/* weights[users][dim] of up to TILE users, side by side; lanes without a user repeat the last, who can be estimated. */
+/* weights[users][dim] of up to TILE users, side by side.  Lanes without a user repeat the last: with zeros the tile could not
+** be estimated. */
 static void pack(const double *weights, size_t users, size_t dim, double *tile) {
   for (size_t b = 0; b < dim; b++)
     for (size_t u = 0; u < PLLM_JUDGE_TILE; u++)
@@ -133,7 +134,7 @@ static void tiles_piece(void *arg, size_t begin, size_t end, int worker) {
       PllmJudgeTask *task = &tile[i - begin].task;
       task->prompts = e->judge.prompts + p;
       task->n_prompts = after - p;
-      e->kernel(task);
+      e->kernel->judge(task);
     }
   }
   for (size_t i = begin; j->last && i < end; i++) finish_tile(j, i);
@@ -157,16 +158,13 @@ size_t pllm_evaluate_prompts(const PllmEvaluation *task) {
 
 /* ---- Evaluators ---- */
 
-static void (*best_kernel(size_t *vector))(const PllmJudgeTask *) {
-  *vector = 4;
+static const PllmJudgeKernel *best_kernel(void) {
 #if defined(__x86_64__)
-  if (pllm_core_isa() >= PLLM_ISA_AVX512) {
-    *vector = 8;
-    return pllm_core_isa() == PLLM_ISA_AVX512 ? pllm_core_judge_avx512 : pllm_core_judge_vnni;
-  }
-  if (pllm_core_isa() == PLLM_ISA_AVX2) return pllm_core_judge_avx2;
+  if (pllm_core_isa() == PLLM_ISA_VNNI) return &pllm_core_judge_vnni;
+  if (pllm_core_isa() == PLLM_ISA_AVX512) return &pllm_core_judge_avx512;
+  if (pllm_core_isa() == PLLM_ISA_AVX2) return &pllm_core_judge_avx2;
 #endif
-  return pllm_core_judge_base;
+  return &pllm_core_judge_base;
 }
 
 static void scratch_sizes(PllmEvaluator *e) {
@@ -181,17 +179,17 @@ PllmStatus pllm_evaluator_new(const PllmEvaluation *task, const PllmRun *run, Pl
                               PllmError *err) {
   PllmEvaluator *e = pllm_alloc_zero(1, sizeof *e);
   PllmJudgeBlock *block;
-  size_t vector, models = task->scores->n_models;
+  size_t models = task->scores->n_models;
   PllmStatus status;
   *evaluator = NULL;
   if (!e) return pllm_fail_nomem(err);
   e->task = *task;
   if (run) e->run = *run;
   e->run.threads = pllm_run_threads(run);
-  e->kernel = best_kernel(&vector);
+  e->kernel = best_kernel();
   e->piece_rows = PIECE_NUMBERS / (task->dim > models ? task->dim : models) + 1;
   block = &e->block;
-  status = pllm_judge_block_new(task, vector, block, err);
+  status = pllm_judge_block_new(task, e->kernel->width, block, err);
   if (status == PLLM_OK && !e->run.crew) {
     status = pllm_crew_new(&e->crew, err);
     e->run.crew = e->crew;

@@ -106,9 +106,12 @@ void pllm_judge_block_restart(const PllmEvaluation *task, PllmJudgeBlock *block)
 void pllm_judge_block_next(const PllmEvaluation *task, PllmJudgeBlock *block, PllmJudgeTask *judge);
 #define PLLM_JUDGE_WORK 4e6
 
-void pllm_core_judge_base(const PllmJudgeTask *task);
-void pllm_core_judge_avx2(const PllmJudgeTask *task);
-void pllm_core_judge_avx512(const PllmJudgeTask *task);
-void pllm_core_judge_vnni(const PllmJudgeTask *task);
+/* A kernel, and how many numbers of f64 its vectors hold: rows must be whole vectors. */
+typedef struct PllmJudgeKernel {
+  void (*judge)(const PllmJudgeTask *task);
+  size_t width;
+} PllmJudgeKernel;
+
+extern const PllmJudgeKernel pllm_core_judge_base, pllm_core_judge_avx2, pllm_core_judge_avx512, pllm_core_judge_vnni;
 
 #endif

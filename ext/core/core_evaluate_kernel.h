@@ -141,7 +141,7 @@ static int is_quick(const PllmJudgeTask *task, const PllmJudgePrompt *prompt) {
   return task->truth_order && prompt->quick != SIZE_MAX;
 }
 
-void PLLM_JUDGE_KERNEL(const PllmJudgeTask *task) {
+static void judge_task(const PllmJudgeTask *task) {
   enum { TOGETHER = 32 }; /* prompts whose rows stay in the first-level cache */
   Chosen chosen[TOGETHER];
   Quick quick;
@@ -168,3 +168,5 @@ void PLLM_JUDGE_KERNEL(const PllmJudgeTask *task) {
   add_rows(task, task->prompts + task->n_prompts - count, &sums, (const Chosen *)chosen, count);
   flush(task, &quick.counts);
 }
+
+const PllmJudgeKernel PLLM_JUDGE_KERNEL = {judge_task, WIDTH};

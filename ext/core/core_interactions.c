@@ -186,19 +186,13 @@ static void gumbels(const PllmHistories *h, int64_t user, uint32_t turn, size_t 
   *worst = -pllm_log1(-pllm_log1(pllm_philox_double(w[2], w[3])));
 }
 
-/* First of eight that equals x; there is one. */
+/* First of eight that equals x; the last, where x is no number. */
 static size_t first_equal(const double *u, double x) {
   const PllmLanes wanted = pllm_lanes_all(x);
-  unsigned equal = 0;
-  size_t first = 0;
+  unsigned equal = 1u << 7;
   PLLM_UNROLLED
   for (int r = 0; r < 8; r += PLLM_LANES) equal |= pllm_lanes_true(pllm_lanes_load(u + r) == wanted) << r;
-#if defined(__GNUC__)
-  first = (size_t)__builtin_ctz(equal | 1u << 7);
-#else
-  while (first < 7 && !(equal >> first & 1)) first++;
-#endif
-  return first;
+  return (size_t)__builtin_ctz(equal);
 }
 
 static double larger(double a, double b) {

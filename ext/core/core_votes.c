@@ -1,17 +1,18 @@
 /*
 ** core_votes.c: population choice, fused: utilities, argmax, argmin and tally in one pass over the scores.
 **
-** The margin.  For a user with W = sum|w_b| and a prompt with S = max|s|, an f32 utility of B models differs from the
-** exact one by at most W*S*(B+4)*2^-24 (two conversions, B products and sums, first order; the 1.05 below covers the
-** rest), and the tag in its k lowest bits moves it by at most 2^(k-23) of itself.  With E the sum of both, two
+** The margin.  With W the largest sum|w_b| of a block of users, and S = max|s| of a prompt, an f32 utility of B models
+** differs from the exact one by at most W*S*(B+4)*2^-24 (two conversions, B products and sums, first order; the 1.05 below
+** covers the rest), and the tag in its k lowest bits moves it by at most 2^(k-23) of itself.  With E the sum of both, two
 ** utilities whose estimates differ by more than 2E are ordered alike by the exact and by the canonical f64 utility,
 ** whose own error of B*2^-53 is far inside the slack.  Blocks where W, S or W*S leaves f32's comfortable range get no
 ** estimate.
 **
 ** No subnormal numbers.  Many processors take a hundred times as long for a product with a subnormal factor or result,
 ** and a Dirichlet of small alpha gives many weights below 2^-126.  So estimates see weights rounded to multiples of about
-** W*2^-32 of their block, and scores to multiples of about S*2^-32: what is not 0 is far from subnormal, and together the
-** roundings are worth W*S*(B+1)*2^-32, which is inside the slack as well.
+** W*2^-32, and scores to multiples of about S*2^-32: factors, products and sums that are not 0 are far from subnormal, and
+** together the roundings are worth W*S*(B+1)*2^-32, which is inside the slack as well.  (A tag makes a 0 subnormal, but
+** what compares it is as fast as ever.)
 */
 #include "core_votes.h"
 #include "core_simd.h"
@@ -122,7 +123,7 @@ static void prompt_block(const Job *job, size_t prompt, size_t i, size_t start, 
   for (size_t u = 0; u < unsure; u++) choose(job, job->weights + (start + s->unsure[u]) * models, first, n);
 }
 
-/* To add and take off again: rounds numbers up to `largest` to multiples of 2^-33 to 2^-31 of it, by at most 2^-32. */
+/* To add and take off again: rounds numbers up to `largest` to multiples of 2^-32 to 2^-31 of it, by at most 2^-32. */
 static double rounding(double largest) {
   return largest * 0x1p21;
 }
@@ -131,13 +132,14 @@ static double rounding(double largest) {
 static double estimated_prompt(const PllmScores *scores, size_t prompt, float *features) {
   size_t models = scores->n_models, first = scores->first[prompt], n = scores->first[prompt + 1] - first;
   const double *rewards = scores->rewards + first * models;
-  double largest = 0;
+  double largest = 0, big;
   for (size_t k = 0; k < n * models; k++)
     if (fabs(rewards[k]) > largest) largest = fabs(rewards[k]);
   if (!comfortable(largest, LEAST)) return largest;
+  big = rounding(largest);
   for (size_t r = 0; r < n; r++)
     for (size_t b = 0; b < models; b++)
-      features[(r / 8 * models + b) * 8 + r % 8] = (float)(rewards[r * models + b] + rounding(largest) - rounding(largest));
+      features[(r / 8 * models + b) * 8 + r % 8] = (float)(rewards[r * models + b] + big - big);
   return largest;
 }
 

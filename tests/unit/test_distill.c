@@ -384,7 +384,7 @@ static void test_bits(void) {
   PllmError err;
   for (int i = 0; i < PLLM_FORM_FEATURES; i++) form[i] = 8 * unit();
   pllm_text_map_init(&map, 200, 0, 7, &err);
-  for (int isa = 0; isa < 3; isa++) {
+  for (int isa = 0; isa <= PLLM_ISA_AVX512; isa++) {
     pllm_core_isa_limit((PllmIsa)isa);
     pllm_text_random(&map, form, 0, 100, cosine[isa], sine[isa]);
   }

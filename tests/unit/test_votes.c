@@ -6,6 +6,9 @@
 #include <fenv.h>
 #include <math.h>
 #include <stdlib.h>
+#if defined(__SSE2__)
+#include <immintrin.h>
+#endif
 
 typedef struct Case {
   const char *name;
@@ -77,6 +80,45 @@ static void check(const Case *c) {
   pllm_free(got);
 }
 
+/* Was a factor or a result subnormal?  On x86-64 the processor also tells of those that are exact. */
+static int had_subnormals(void) {
+#if defined(__SSE2__)
+  return (_mm_getcsr() & (_MM_EXCEPT_DENORM | _MM_EXCEPT_UNDERFLOW)) != 0;
+#else
+  return fetestexcept(FE_UNDERFLOW) != 0;
+#endif
+}
+
+static void forget_subnormals(void) {
+  feclearexcept(FE_ALL_EXCEPT);
+#if defined(__SSE2__)
+  _mm_setcsr(_mm_getcsr() & ~(unsigned)_MM_EXCEPT_MASK);
+#endif
+}
+
+/* Weights and scores of every power of two up to w and s; the smallest come first, so that sums are small as well. */
+static void check_powers(double w, double s) {
+  enum { POWERS = 48 };
+  static double weights[16 * POWERS], rewards[8 * POWERS];
+  size_t first[2] = {0, 8}, prompt = 0;
+  PllmScores scores = {.n_models = POWERS, .n_prompts = 1, .n_responses = 8, .first = first, .rewards = rewards};
+  for (size_t i = 0; i < POWERS; i++) {
+    for (size_t u = 0; u < 16; u++) weights[u * POWERS + i] = ldexp(w, (int)i - POWERS); /* they add up to w */
+    for (size_t r = 0; r < 8; r++) rewards[r * POWERS + i] = ldexp(r % 2 ? s : -s, (int)i + 1 - POWERS);
+  }
+  for (int isa = 0; isa <= PLLM_ISA_MOST; isa++) {
+    int64_t best[8] = {0}, worst[8] = {0};
+    PllmRun run = {.threads = 1};
+    PllmError err;
+    pllm_core_isa_limit((PllmIsa)isa);
+    forget_subnormals();
+    tap_check(pllm_votes(&scores, &prompt, 1, weights, 16, best, worst, &run, &err) == PLLM_OK && best[1] == 16 &&
+                  worst[0] == 16 && !had_subnormals(),
+              "powers of two below %g and %g, %s: no subnormal numbers", w, s, pllm_kernel_description());
+  }
+  pllm_core_isa_limit(PLLM_ISA_MOST);
+}
+
 int main(void) {
   static const Case cases[] = {
       {"eight responses, ten models", 10, 40, 1030, 8, 1, 0, 1, 0},
@@ -110,6 +152,11 @@ int main(void) {
   double reward = 1;
   PllmError err;
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) check(&cases[i]);
+  check_powers(1, 1);
+  check_powers(1.01e-9, 1e-9);
+  check_powers(1e-11, 1e-11);
+  check_powers(1e-25, 1e12);
+  check_powers(1e12, 1e-25);
   tap_check(pllm_votes(&none, NULL, 0, NULL, 0, NULL, NULL, NULL, &err) == PLLM_OK, "nothing to do is no error");
   none = (PllmScores){.n_models = 1, .n_prompts = 1, .n_responses = 1, .first = first, .rewards = &reward};
   tap_fails(pllm_votes(&none, &prompt, 1, bad, 2, tally, tally + 1, NULL, &err), PLLM_INVALID, &err, "not finite");

@@ -23,7 +23,7 @@ def flags():
 def name(config):
     """Version and kernels, of what OpenBLAS says of itself."""
     words = config.split()
-    kernels = words[-2] if words[-1].startswith("MAX_THREADS=") else "unknown"
+    kernels = words[-2] if len(words) > 1 and words[-1].startswith("MAX_THREADS=") else "unknown"
     asked = " that the benchmark asks for, as OpenBLAS does not know this processor" if ASKED in os.environ else ""
     return f"{' '.join(words[:2])} with the {kernels} kernels{asked}"
 
