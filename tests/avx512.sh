@@ -7,7 +7,7 @@
 #   tests/avx512.sh [program...]     (default: those that test kernels with a version for each instruction set)
 set -eu
 cd "$(dirname "$0")/.."
-: "${BUILD:=build}" "${BOCHS_CPU:=corei7_icelake_u}"
+: "${BUILD:=build}" "${BOCHS_CPU:=corei7_skylake_x}"
 [ $# -gt 0 ] || set -- test_math test_users test_votes test_evaluate test_evaluate_wide test_neighbors test_posterior
 sudo=""
 [ "$(id -u)" = 0 ] || sudo=sudo
