@@ -9,8 +9,7 @@
 static PllmStatus read_scales(Import *import, PllmJson **json, PllmError *err) {
   PllmReader *reader = NULL;
   PllmLines lines = {0};
-  char *text = NULL;
-  size_t used = 0;
+  PllmBuffer text = {0};
   PllmStatus status = pllm_reader_open(import->means, &reader, err);
   if (status != PLLM_OK)
     return pllm_error_prefix(
@@ -18,25 +17,17 @@ static PllmStatus read_scales(Import *import, PllmJson **json, PllmError *err) {
   do {
     status = pllm_reader_lines(reader, SIZE_MAX, PLLM_MAX_LINE, &import->poll.run, &lines, err);
     for (size_t i = 0; status == PLLM_OK && i < lines.count; i++) {
-      size_t n = lines.line[i].bytes;
-      char *grown = pllm_resize(text, used + n + 1, 1);
-      if (!grown) {
-        status = pllm_fail_nomem(err);
-        break;
-      }
-      text = grown;
-      memcpy(text + used, lines.text + lines.line[i].start, n);
-      text[used + n] = '\n';
-      used += n + 1;
+      status = pllm_buffer_add(&text, lines.text + lines.line[i].start, lines.line[i].bytes, err);
+      if (status == PLLM_OK) status = pllm_buffer_add(&text, "\n", 1, err);
     }
-    if (status == PLLM_OK && used > PLLM_MAX_LINE)
+    if (status == PLLM_OK && text.count > PLLM_MAX_LINE)
       status = pllm_fail(err, PLLM_INVALID, "%.100s is too long", pllm_reader_name(reader));
   } while (status == PLLM_OK && lines.count > 0);
   if (status == PLLM_OK) {
-    status = pllm_json_parse(text ? text : "", used, json, err);
+    status = pllm_json_parse(text.bytes ? text.bytes : "", text.count, json, err);
     if (status == PLLM_INVALID) pllm_error_prefix(err, "%.100s", pllm_reader_name(reader));
   }
-  pllm_free(text);
+  pllm_buffer_free(&text);
   pllm_lines_free(&lines);
   pllm_reader_close(reader);
   return status;

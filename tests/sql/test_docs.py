@@ -130,7 +130,7 @@ def shell(database, sql, load=True):
     command = ["stdbuf", "-oL", "sqlite3", "-batch", "-init", os.devnull]
     command += ["-cmd", f".load {EXTENSION}"] if load else []
     done = subprocess.run(command + [database], input=sql, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=ROOT,
-                          encoding="utf-8", timeout=600)
+                          encoding="utf-8", timeout=120)
     lines = [re.sub(r"^(\w+ error) near line \d+:", r"\1:", line.rstrip()) for line in done.stdout.replace(BUILD + "/", "build/").split("\n")]
     return "\n".join(lines).strip("\n")
 
