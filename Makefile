@@ -51,8 +51,9 @@ unit-programs: $(UNIT_BIN)
 # Kernels that exist once per instruction set; which one runs is decided at run time (core_simd.h).
 ifeq ($(shell $(CC) -dumpmachine | cut -d- -f1),x86_64)
 $(BUILD)/obj/%_avx2.o: ISA = -mavx2 -mfma
-$(BUILD)/obj/%_avx512.o: ISA = -mavx512f -mavx512bw -mavx512dq -mavx512vl
-$(BUILD)/obj/%_vnni.o: ISA = -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512vnni
+AVX512 = -mavx512f -mavx512bw -mavx512dq -mavx512vl
+$(BUILD)/obj/%_avx512.o: ISA = $(AVX512)
+$(BUILD)/obj/%_vnni.o: ISA = $(AVX512) -mavx512vnni
 $(BUILD)/obj/%_avx2.o $(BUILD)/obj/%_avx512.o $(BUILD)/obj/%_vnni.o $(BUILD)/obj/%_base.o: ISA += -O3
 endif
 

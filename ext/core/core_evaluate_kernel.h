@@ -137,10 +137,6 @@ static void judge_lanes(const PllmJudgeTask *task, const PllmJudgePrompt *prompt
 #include "core_evaluate_quick.h"
 #include "core_evaluate_sums.h"
 
-static int is_quick(const PllmJudgeTask *task, const PllmJudgePrompt *prompt) {
-  return task->truth_order && prompt->quick != SIZE_MAX;
-}
-
 static void judge_task(const PllmJudgeTask *task) {
   enum { TOGETHER = 32 }; /* prompts whose rows stay in the first-level cache */
   Chosen chosen[TOGETHER];
@@ -151,12 +147,12 @@ static void judge_task(const PllmJudgeTask *task) {
   sums.are_here = 0;
   for (size_t p = 0; p < task->n_prompts; p++) {
     const PllmJudgePrompt *prompt = &task->prompts[p];
-    const int looked_up = SUMS_LOOKED_UP && is_quick(task, prompt);
+    const int is_quick = task->truth_order && prompt->quick != SIZE_MAX, looked_up = SUMS_LOOKED_UP && is_quick;
     if (count == TOGETHER || (looked_up && count > 0)) {
       add_rows(task, prompt - count, &sums, (const Chosen *)chosen, count);
       count = 0;
     }
-    if (is_quick(task, prompt))
+    if (is_quick)
       judge_quick(task, prompt, &quick, &chosen[count]);
     else
       for (size_t lane = 0; lane < PLLM_JUDGE_TILE; lane += WIDTH) judge_lanes(task, prompt, lane, &chosen[count]);

@@ -32,7 +32,7 @@ static inline int pllm_shorts_user(int lane) {
 
 typedef __mmask32 PllmTruths;
 #define PLLM_SHORTS_OP(name, a, b) ((PllmShorts)_mm512_##name((__m512i)(a), (__m512i)(b)))
-#define PLLM_SHORTS_COMPARE(name, a, b) _mm512_cmp##name##_epi16_mask((__m512i)(a), (__m512i)(b))
+#define PLLM_SHORTS_COMPARE(name, op, a, b) _mm512_cmp##name##_epi16_mask((__m512i)(a), (__m512i)(b))
 static inline PllmShorts pllm_shorts_of(const PllmSums *x) {
   return (PllmShorts)_mm512_mask_blend_epi16(0xAAAAAAAA, _mm512_srli_epi32(x[0], 16), x[1]);
 }
@@ -49,10 +49,7 @@ static inline uint32_t pllm_truths_bits(PllmTruths m) {
 #else
 
 typedef PllmShorts PllmTruths; /* all ones where true */
-#define PLLM_SHORTS_COMPARE(name, a, b) PLLM_SHORTS_IS_##name(a, b)
-#define PLLM_SHORTS_IS_gt(a, b) ((a) > (b))
-#define PLLM_SHORTS_IS_ge(a, b) ((a) >= (b))
-#define PLLM_SHORTS_IS_eq(a, b) ((a) == (b))
+#define PLLM_SHORTS_COMPARE(name, op, a, b) ((a)op(b))
 static inline PllmShorts pllm_shorts_plus_true(PllmShorts x, PllmTruths m) {
   return x - m;
 }
@@ -91,13 +88,13 @@ static inline uint32_t pllm_truths_bits(PllmTruths m) {
 #endif
 
 static inline PllmTruths pllm_shorts_gt(PllmShorts a, PllmShorts b) {
-  return PLLM_SHORTS_COMPARE(gt, a, b);
+  return PLLM_SHORTS_COMPARE(gt, >, a, b);
 }
 static inline PllmTruths pllm_shorts_ge(PllmShorts a, PllmShorts b) {
-  return PLLM_SHORTS_COMPARE(ge, a, b);
+  return PLLM_SHORTS_COMPARE(ge, >=, a, b);
 }
 static inline PllmTruths pllm_shorts_eq(PllmShorts a, PllmShorts b) {
-  return PLLM_SHORTS_COMPARE(eq, a, b);
+  return PLLM_SHORTS_COMPARE(eq, ==, a, b);
 }
 #if defined(__SSE2__)
 static inline PllmShorts pllm_shorts_min(PllmShorts a, PllmShorts b) {

@@ -99,6 +99,7 @@ static void prompt_block(const Job *job, size_t prompt, size_t i, size_t start, 
   size_t n = job->scores->first[prompt + 1] - first;
   double largest = s->largest[i], heaviest = job->block_bound[start / USER_BLOCK], scale = largest * heaviest;
   PllmVoteTask task = {.models = models, .responses = n, .users = count};
+  if (n == 0) return;
   task.tag_bits = 7; /* the tallies of small prompts read three bits */
   while ((size_t)task.tag_bits + 1 < n) task.tag_bits = task.tag_bits * 2 + 1;
   /* f32 holds both factors, their products and the sums with room to spare, or nothing is estimated */
@@ -123,23 +124,23 @@ static void prompt_block(const Job *job, size_t prompt, size_t i, size_t start, 
   for (size_t u = 0; u < unsure; u++) choose(job, job->weights + (start + s->unsure[u]) * models, first, n);
 }
 
-/* To add and take off again: rounds numbers up to `largest` to multiples of 2^-32 to 2^-31 of it, by at most 2^-32. */
-static double rounding(double largest) {
-  return largest * 0x1p21;
+/* A number up to `largest` as estimates see it: rounded to multiples of 2^-32 to 2^-31 of that, by at most 2^-32. */
+static PLLM_INLINE float estimated(double x, double largest) {
+  double big = largest * 0x1p21;
+  return (float)(x + big - big);
 }
 
 /* A prompt's scores, in blocks of 8 responses; returns the largest. */
 static double estimated_prompt(const PllmScores *scores, size_t prompt, float *features) {
   size_t models = scores->n_models, first = scores->first[prompt], n = scores->first[prompt + 1] - first;
   const double *rewards = scores->rewards + first * models;
-  double largest = 0, big;
+  double largest = 0;
   for (size_t k = 0; k < n * models; k++)
     if (fabs(rewards[k]) > largest) largest = fabs(rewards[k]);
   if (!comfortable(largest, LEAST)) return largest;
-  big = rounding(largest);
   for (size_t r = 0; r < n; r++)
     for (size_t b = 0; b < models; b++)
-      features[(r / 8 * models + b) * 8 + r % 8] = (float)(rewards[r * models + b] + big - big);
+      features[(r / 8 * models + b) * 8 + r % 8] = estimated(rewards[r * models + b], largest);
   return largest;
 }
 
@@ -151,44 +152,37 @@ static void votes_piece(void *arg, size_t begin, size_t end, int worker) {
     s.largest[i - begin] = estimated_prompt(job->scores, job->prompts[i], s.features + (i - begin) * stride);
   for (size_t start = job->begin; start < job->end; start += USER_BLOCK) {
     size_t count = job->end - start < USER_BLOCK ? job->end - start : USER_BLOCK;
-    for (size_t i = begin; i < end; i++)
-      if (job->scores->first[job->prompts[i] + 1] > job->scores->first[job->prompts[i]])
-        prompt_block(job, job->prompts[i], i - begin, start, count, &s);
+    for (size_t i = begin; i < end; i++) prompt_block(job, job->prompts[i], i - begin, start, count, &s);
   }
 }
 
-/* Weights of a block of users, from user `begin` to before `end`, into tiles of 16; returns their bound, or -1 and the row
-** whose weights have none. */
-static double pack_block(const Job *job, size_t begin, size_t end, float *tiles, size_t *bad) {
+/* Weights of a block of users, from user `begin` to before `end`, into tiles of 16, and their bound. */
+static PllmStatus pack_block(const Job *job, size_t begin, size_t end, float *tiles, double *bound, PllmError *err) {
   size_t models = job->scores->n_models;
-  double bound = 0;
   for (size_t u = begin; u < end; u++) {
     const double *w = job->weights + u * models;
     double sum = 0;
     for (size_t b = 0; b < models; b++) sum += fabs(w[b]);
-    if (!(sum <= DBL_MAX)) {
-      *bad = u;
-      return -1;
-    }
-    if (sum > bound) bound = sum;
+    if (!(sum <= DBL_MAX))
+      return pllm_fail(err, PLLM_INVALID, "the weights of user row %zu are not finite, or add up beyond the range of numbers", u);
+    if (sum > *bound) *bound = sum;
   }
-  for (size_t u = begin; u < end && comfortable(bound, LEAST); u++)
+  if (!comfortable(*bound, LEAST)) return PLLM_OK;
+  for (size_t u = begin; u < end; u++)
     for (size_t b = 0; b < models; b++)
       tiles[(u / PLLM_VOTE_TILE * models + b) * PLLM_VOTE_TILE + u % PLLM_VOTE_TILE] =
-          (float)(job->weights[u * models + b] + rounding(bound) - rounding(bound));
-  return bound;
+          estimated(job->weights[u * models + b], *bound);
+  return PLLM_OK;
 }
 
-/* Weights into tiles, and the bound of each block. */
+/* bound, of each block: zeros. */
 static PllmStatus pack(const Job *job, float *tiles, double *bound, PllmError *err) {
-  for (size_t begin = 0; begin < job->users; begin += USER_BLOCK) {
-    size_t end = job->users - begin < USER_BLOCK ? job->users : begin + USER_BLOCK, bad = 0;
-    bound[begin / USER_BLOCK] = pack_block(job, begin, end, tiles, &bad);
-    if (bound[begin / USER_BLOCK] < 0)
-      return pllm_fail(err, PLLM_INVALID, "the weights of user row %zu are not finite, or add up beyond the range of numbers",
-                       bad);
+  PllmStatus status = PLLM_OK;
+  for (size_t begin = 0; status == PLLM_OK && begin < job->users; begin += USER_BLOCK) {
+    size_t end = job->users - begin < USER_BLOCK ? job->users : begin + USER_BLOCK;
+    status = pack_block(job, begin, end, tiles, &bound[begin / USER_BLOCK], err);
   }
-  return PLLM_OK;
+  return status;
 }
 
 static void (*best_kernel(void))(const PllmVoteTask *) {

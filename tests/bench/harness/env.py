@@ -63,12 +63,6 @@ class Env:
 
 def machine():
     """What the figures depend on."""
-    def first(path, key):
-        try:
-            with open(path, encoding="utf-8") as f:
-                return next((line.split(":", 1)[1].strip() for line in f if line.startswith(key)), "unknown")
-        except OSError:
-            return "unknown"
     db = connect()
     config = dict(zip(("version", "kernel", "blas", "sqlite", "compiler", "cores"),
                       (db.execute("SELECT persona_config(?)", (k,)).fetchone()[0]
@@ -76,7 +70,7 @@ def machine():
     config["blas"] = openblas.name(config["blas"])
     import platform
     import scipy
-    config.update(cpu=first("/proc/cpuinfo", "model name"), system=platform.system() + " " + platform.machine(),
+    config.update(cpu=openblas.cpuinfo("model name"), system=platform.system() + " " + platform.machine(),
                   python=platform.python_version(), numpy=np.__version__, scipy=scipy.__version__)
     commit = subprocess.run(["git", "-C", ROOT, "rev-parse", "--short", "HEAD"], capture_output=True, text=True)
     config["commit"] = commit.stdout.strip() or "unknown"

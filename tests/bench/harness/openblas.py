@@ -4,7 +4,7 @@ import os
 import sys
 
 UNKNOWN = b"Prescott"
-ASKED = "PERSONALLLM_BENCH_ASKED"
+ASKED = "OPENBLAS_CORETYPE"
 
 
 def core(flags):
@@ -12,19 +12,20 @@ def core(flags):
     return "SkylakeX" if {"avx512f", "avx512bw", "avx512dq", "avx512vl"} <= flags else "Haswell" if {"avx2", "fma"} <= flags else None
 
 
-def flags():
+def cpuinfo(key):
+    """What Linux says of the processor."""
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as f:
-            return set(next((line.split(":", 1)[1] for line in f if line.startswith("flags")), "").split())
+            return next((line.split(":", 1)[1].strip() for line in f if line.startswith(key)), "unknown")
     except OSError:
-        return set()
+        return "unknown"
 
 
 def name(config):
     """Version and kernels, of what OpenBLAS says of itself."""
     words = config.split()
     kernels = words[-2] if len(words) > 1 and words[-1].startswith("MAX_THREADS=") else "unknown"
-    asked = " that the benchmark asks for, as OpenBLAS does not know this processor" if ASKED in os.environ else ""
+    asked = f" that {ASKED} asks for" if ASKED in os.environ else ""
     return f"{' '.join(words[:2])} with the {kernels} kernels{asked}"
 
 
@@ -36,7 +37,7 @@ def restart_with_best():
         chosen = library.openblas_get_corename()
     except (OSError, AttributeError):
         return
-    best = core(flags())
-    if chosen == UNKNOWN and best and "OPENBLAS_CORETYPE" not in os.environ:
-        os.environ.update({"OPENBLAS_CORETYPE": best, ASKED: "1"})
+    best = core(set(cpuinfo("flags").split()))
+    if chosen == UNKNOWN and best and ASKED not in os.environ:
+        os.environ[ASKED] = best
         os.execv(sys.executable, [sys.executable] + sys.argv)
